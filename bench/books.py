@@ -1,0 +1,154 @@
+"""Fills the books before a benchmark, and asks them afterwards what has arrived.
+
+What this needs of the product, one function each: the admin API takes customers in lists
+(`add_customers`) and tells an organisation's balance (`read_organisation_balance`); completed
+payments are counted where they are stored (`count_completed`), past every part of the product that
+could count wrongly.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import apsw
+import msgspec
+
+from bench.postgres import ask
+from bench.server import AMOUNT, MARKET, MSISDN_FIRST, Credentials, ProductError, Server, call
+from pesalango_server.ledger.statuses import State
+from pesalango_server.storage.bundled import find_running_url
+
+CUSTOMERS_PER_CALL = 10_000
+FUNDS_EACH = "1000000"
+"""Enough for every payment of 1 that a customer can be drawn for."""
+
+SQLITE_FILE = "sandbox.sqlite"
+POSTGRES_DIRECTORY = "postgres"
+POSTGRES_SCHEMA = "sandbox"
+BUSY_TIMEOUT_MS = 10_000
+
+COMPLETED = """
+SELECT (SELECT count(*) FROM {schema}payments WHERE state = {state})
+     + (SELECT count(*) FROM {schema}payment_changes WHERE state = {state})
+"""
+
+
+class Check(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that has to hold, however fast it was."""
+
+    subject: str
+    is_met: bool
+    detail: str
+
+
+class Books(msgspec.Struct, frozen=True, kw_only=True):
+    """What the product holds at one moment."""
+
+    completed_payments: int
+    organisation_balance: Decimal
+
+
+def add_customers(credentials: Credentials, *, customers: int) -> None:
+    """Customers with consecutive numbers and money, known in the market that is paid in."""
+    for first in range(0, customers, CUSTOMERS_PER_CALL):
+        count = min(CUSTOMERS_PER_CALL, customers - first)
+        listed = [
+            {
+                "msisdn": str(MSISDN_FIRST + number),
+                "first_name": "Bench",
+                "last_name": "Mark",
+                "balance": FUNDS_EACH,
+            }
+            for number in range(first, first + count)
+        ]
+        call_admin(
+            credentials,
+            "POST",
+            "customers",
+            body={"environment": "sandbox", "market": MARKET, "customers": listed},
+        )
+
+
+def read_organisation_balance(credentials: Credentials) -> Decimal:
+    """What the organisation that everybody pays has in the market that is paid in."""
+    listed = call_admin(credentials, "GET", f"organisations?environment=sandbox&market={MARKET}")
+    for organisation in listed["organisations"]:
+        if organisation["code"] == credentials.sandbox.service_provider_code:
+            return Decimal(organisation["balance"])
+    raise ProductError("the admin API does not list the organisation of credentials.json")
+
+
+def call_admin(credentials: Credentials, method: str, path: str, *, body: Any = None) -> Any:
+    """The answer of the admin API; raises ProductError unless it is a 2xx."""
+    status, answer = call(
+        method,
+        f"{credentials.admin_url.rstrip('/')}/{path}",
+        headers={"Authorization": f"Bearer {credentials.admin_token}"},
+        body=body,
+    )
+    if not 200 <= status < 300:
+        raise ProductError(f"the admin API answered {method} {path} with {status}: {answer}")
+    return answer
+
+
+def read_books(server: Server, credentials: Credentials) -> Books:
+    return Books(
+        completed_payments=count_completed(server),
+        organisation_balance=read_organisation_balance(credentials),
+    )
+
+
+def compare_books(before: Books, after: Books, *, accepted: int) -> Check:
+    """Whether payments and money are as many as the callers were told."""
+    completed = after.completed_payments - before.completed_payments
+    received = after.organisation_balance - before.organisation_balance
+    return Check(
+        subject="accepted answers = Completed payments = what the organisation received",
+        is_met=accepted == completed and accepted * Decimal(AMOUNT) == received,
+        detail=f"{accepted} answers, {completed} payments, {received} received",
+    )
+
+
+def count_completed(server: Server) -> int:
+    """Payments of the environment whose last state is Completed, in every ledger of it.
+
+    Nothing leaves that state, so a payment has it first, or one of its changes brought it there.
+    """
+    if server.database is None:
+        return count_in_sqlite(server.data_dir / SQLITE_FILE)
+    return count_in_postgres(server.data_dir / POSTGRES_DIRECTORY)
+
+
+def count_in_sqlite(file: Path) -> int:
+    statement = COMPLETED.format(schema="", state=int(State.COMPLETED))
+    connection = apsw.Connection(str(file), flags=apsw.SQLITE_OPEN_READONLY)
+    try:
+        connection.set_busy_timeout(BUSY_TIMEOUT_MS)
+        row = connection.execute(statement).fetchone()
+    finally:
+        connection.close()
+    return int(str(row[0])) if row is not None else 0
+
+
+def count_in_postgres(directory: Path) -> int:
+    statement = COMPLETED.format(schema=f"{POSTGRES_SCHEMA}.", state=int(State.COMPLETED))
+    return int(ask(find_url(directory), statement)[0])
+
+
+def find_url(directory: Path) -> str:
+    """The address of the product's bundled PostgreSQL, with its schemas."""
+    url = find_running_url(directory)
+    if url is None:
+        raise ProductError("the bundled PostgreSQL of the product does not run")
+    return url
+
+
+def write_out(server: Server) -> None:
+    """Leave the product's PostgreSQL nothing to write in the background while others are measured.
+
+    SQLite does nothing in the background.
+    """
+    if server.database is not None:
+        ask(find_url(server.data_dir / POSTGRES_DIRECTORY), "CHECKPOINT")

@@ -1,0 +1,301 @@
+"""Starts the product as its users do, speaks to it over its own doors, and stops it.
+
+What this needs of the product, all of it here:
+
+* `pesalango-server up --data-dir D --port P [--database postgres]`, beside the interpreter; it
+  writes `D/credentials.json` (the fields of `Credentials`), then listens;
+* `GET /health/ready` answers 200 when payments can be taken;
+* `GET /{environment}/ipg/v2/{market}/getSession/` with the encrypted API key;
+* SIGINT ends it, with every process that belongs to it, within `STOP_SECONDS_MAX`.
+
+The admin API and the books are asked in `bench/books.py`.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+import psutil
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.serialization import load_der_public_key
+
+from bench.load import Load
+from bench.progress import say
+
+ENVIRONMENT = "sandbox"
+MARKET = "vodacomTZN"
+COUNTRY = "TZN"
+CURRENCY = "TZS"
+AMOUNT = "1"
+MSISDN_FIRST = 255_760_000_000
+
+START_SECONDS_MAX = 60.0
+STOP_SECONDS_MAX = 10.0
+CALL_SECONDS_MAX = 120.0
+POLL_SECONDS = 0.005
+LOG_LINES_TOLD = 20
+
+
+class ProductError(Exception):
+    """The product did not do what the benchmarks need; the text says what."""
+
+
+class EnvironmentAccess(msgspec.Struct, frozen=True):
+    public_key: str
+    """Base64 of the DER form."""
+    api_key: str
+    service_provider_code: str
+    markets: list[str]
+
+
+class Credentials(msgspec.Struct, frozen=True):
+    """What `up` writes into the data directory; other fields are ignored."""
+
+    base_url: str
+    admin_url: str
+    admin_token: str
+    sandbox: EnvironmentAccess
+
+
+class Server:
+    """A running `pesalango-server up`."""
+
+    def __init__(
+        self, process: subprocess.Popen[bytes], *, data_dir: Path, port: int, database: str | None
+    ) -> None:
+        self.process = process
+        self.data_dir = data_dir
+        self.port = port
+        self.database = database
+
+    def is_ready(self) -> bool:
+        """Raises ProductError when the process has ended."""
+        if self.process.poll() is not None:
+            raise ProductError(f"pesalango-server ended: status {self.process.returncode}")
+        try:
+            status, _ = call("GET", f"http://127.0.0.1:{self.port}/health/ready", seconds_max=5.0)
+        except (OSError, http.client.HTTPException):
+            return False
+        return status == 200
+
+    def wait_until_ready(self) -> None:
+        deadline = time.monotonic() + START_SECONDS_MAX
+        while not self.is_ready():
+            if time.monotonic() > deadline:
+                raise ProductError(f"pesalango-server is not ready within {START_SECONDS_MAX} s")
+            time.sleep(POLL_SECONDS)
+
+    def read_credentials(self) -> Credentials:
+        return msgspec.json.decode(
+            (self.data_dir / "credentials.json").read_bytes(), type=Credentials
+        )
+
+    def read_log_end(self) -> str:
+        lines = name_log(self.data_dir).read_text(errors="replace").splitlines()
+        return "\n".join(lines[-LOG_LINES_TOLD:])
+
+    def find_processes(self) -> list[psutil.Process]:
+        """The server and every process below it, a bundled database's included."""
+        try:
+            parent = psutil.Process(self.process.pid)
+            return [parent, *parent.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            return []
+
+    def measure_memory(self) -> int:
+        """Bytes of all its processes together, shared pages divided among those that share them
+        (macOS does not tell: there, the pages that are theirs alone).
+        """
+        total = 0
+        for process in self.find_processes():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                memory = process.memory_full_info()
+                total += getattr(memory, "pss", memory.uss)
+        return total
+
+    def measure_cpu(self) -> float:
+        """CPU seconds that all its processes have used so far."""
+        total = 0.0
+        for process in self.find_processes():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                times = process.cpu_times()
+                total += times.user + times.system
+        return total
+
+    def stop(self) -> None:
+        """Ctrl-C, and whoever is left after the bound is killed; then it is an error."""
+        if self.process.poll() is not None:
+            return
+        family = self.find_processes()
+        self.process.send_signal(signal.SIGINT)
+        _, left = psutil.wait_procs(family, timeout=STOP_SECONDS_MAX)
+        for process in left:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        self.process.wait()
+        if left:
+            raise ProductError(f"{len(left)} processes still ran {STOP_SECONDS_MAX} s after SIGINT")
+
+    def audit(self, *, seconds_max: float) -> tuple[str, bool]:
+        """What `pesalango-server audit` prints, and whether it found everything in order."""
+        command = [find_command(), "audit", "--data-dir", str(self.data_dir)]
+        if self.database is not None:
+            command += ["--database", self.database]
+        try:
+            ended = subprocess.run(
+                command, capture_output=True, text=True, timeout=seconds_max, check=False
+            )
+        except subprocess.TimeoutExpired as late:
+            raise ProductError(f"the audit did not end within {seconds_max} s") from late
+        return (ended.stdout + ended.stderr).strip(), ended.returncode == 0
+
+
+def find_command() -> str:
+    """The command that stands beside this interpreter."""
+    command = Path(sys.executable).parent / "pesalango-server"
+    if not command.exists():
+        raise ProductError("there is no pesalango-server beside this interpreter: run `make setup`")
+    return str(command)
+
+
+def name_log(data_dir: Path) -> Path:
+    """Beside the data directory, which belongs to the product."""
+    return data_dir.with_name(f"{data_dir.name}.log")
+
+
+def find_free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def launch(*, data_dir: Path, database: str | None) -> Server:
+    """Start the product with everything at its default; it is not ready yet."""
+    port = find_free_port()
+    command = [find_command(), "up", "--data-dir", str(data_dir), "--port", str(port)]
+    if database is not None:
+        command += ["--database", database]
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("PESALANGO_")
+    }
+    with name_log(data_dir).open("ab") as log:
+        # A session of its own: Ctrl-C at the terminal reaches it once, through `stop`.
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=environment,
+            start_new_session=True,
+        )
+    return Server(process, data_dir=data_dir, port=port, database=database)
+
+
+@contextlib.contextmanager
+def run_server(*, data_dir: Path, database: str | None) -> Iterator[Server]:
+    """The product, started and not ready yet; stopped at the end, whatever happened."""
+    server = launch(data_dir=data_dir, database=database)
+    try:
+        yield server
+    except Exception:
+        # Its directory is about to be removed, and the log with it.
+        say(f"the last lines of pesalango-server:\n{server.read_log_end()}")
+        raise
+    finally:
+        server.stop()
+
+
+def call(
+    method: str,
+    url: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    body: Any = None,
+    seconds_max: float = CALL_SECONDS_MAX,
+) -> tuple[int, Any]:
+    """One request on a connection of its own: the status and the decoded JSON of the answer."""
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.netloc, timeout=seconds_max)
+    try:
+        connection.request(
+            method,
+            parts.path + (f"?{parts.query}" if parts.query else ""),
+            body=None if body is None else json.dumps(body),
+            headers={"Content-Type": "application/json", **(headers or {})},
+        )
+        answer = connection.getresponse()
+        content = answer.read()
+    finally:
+        connection.close()
+    try:
+        return answer.status, json.loads(content)
+    except ValueError:
+        return answer.status, content.decode(errors="replace")
+
+
+def load_public_key(text: str) -> RSAPublicKey:
+    """From the base64 of its DER form."""
+    key = load_der_public_key(base64.b64decode(text))
+    if not isinstance(key, RSAPublicKey):
+        raise ProductError("the public key in credentials.json is not an RSA key")
+    return key
+
+
+def encrypt(secret: str, key: RSAPublicKey) -> str:
+    """A bearer token: the padding is random, so every call gives another."""
+    return base64.b64encode(key.encrypt(secret.encode(), PKCS1v15())).decode()
+
+
+def open_session(credentials: Credentials) -> str:
+    """A session key of the sandbox, live at once."""
+    access = credentials.sandbox
+    bearer = encrypt(access.api_key, load_public_key(access.public_key))
+    status, answer = call(
+        "GET",
+        f"{credentials.base_url.rstrip('/')}/{ENVIRONMENT}/ipg/v2/{MARKET}/getSession/",
+        headers={"Authorization": f"Bearer {bearer}", "Origin": "*"},
+    )
+    if status != 200 or not isinstance(answer, dict) or "output_SessionID" not in answer:
+        raise ProductError(f"getSession answered {status}")
+    session: str = answer["output_SessionID"]
+    return session
+
+
+def open_bearer(credentials: Credentials) -> str:
+    """The bearer of a new session."""
+    return encrypt(open_session(credentials), load_public_key(credentials.sandbox.public_key))
+
+
+def build_load(
+    credentials: Credentials, *, port: int, connections: int, seconds: float, customers: int
+) -> Load:
+    """Every payment to the organisation of the credentials, from customers drawn at random."""
+    return Load(
+        host="127.0.0.1",
+        port=port,
+        path=f"/{ENVIRONMENT}/ipg/v2/{MARKET}/c2bPayment/singleStage/",
+        country=COUNTRY,
+        currency=CURRENCY,
+        service_provider_code=credentials.sandbox.service_provider_code,
+        connections=connections,
+        seconds=seconds,
+        amount=AMOUNT,
+        msisdn_first=MSISDN_FIRST,
+        customers=customers,
+    )

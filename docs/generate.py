@@ -1,0 +1,60 @@
+"""Writes the pages of docs/reference that follow from the catalog.
+
+`make gen` writes them; `make check` runs this with `--check`, which writes nothing and names the
+pages that no longer say what the catalog says. A new page is one line of `PAGES`.
+"""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from pesalango_server.catalog import openapi, reference
+
+REFERENCE = Path(__file__).resolve().parent / "reference"
+
+
+def render_openapi() -> str:
+    """The OpenAPI document of all operations of the catalog, as indented JSON."""
+    return json.dumps(openapi.build_document(), indent=2, ensure_ascii=False) + "\n"
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "operations.md": reference.render_operations_markdown,
+    "codes.md": reference.render_codes_markdown,
+    "openapi.json": render_openapi,
+}
+
+
+def find_stale_pages(folder: Path, pages: dict[str, Callable[[], str]]) -> list[str]:
+    """Names of the pages in `folder` that are missing or differ from what is rendered now."""
+    return [
+        name
+        for name, render in pages.items()
+        if not (folder / name).is_file() or (folder / name).read_text("utf-8") != render()
+    ]
+
+
+def write_pages(folder: Path, pages: dict[str, Callable[[], str]]) -> None:
+    """Write every page; the folder is made where it is missing."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, render in pages.items():
+        (folder / name).write_text(render(), "utf-8", newline="\n")
+
+
+def main(arguments: list[str]) -> int:
+    """Exit status: 0 done or in step, 1 stale pages found, 2 unknown arguments."""
+    if arguments == ["--check"]:
+        stale = find_stale_pages(REFERENCE, PAGES)
+        for name in stale:
+            print(f"docs/reference/{name} is not what the catalog says: make gen writes it.")
+        return 1 if stale else 0
+    if arguments:
+        print("usage: docs/generate.py [--check]", file=sys.stderr)
+        return 2
+    write_pages(REFERENCE, PAGES)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

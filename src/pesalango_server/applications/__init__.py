@@ -1,0 +1,1 @@
+"""Who may call: applications, their keys and sessions, worlds, administrators."""

@@ -1,0 +1,1 @@
+"""Resolve, load, decide, write: what turns commands into committed batches."""

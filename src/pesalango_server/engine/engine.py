@@ -1,0 +1,212 @@
+"""The engine: a synchronous class that turns commands into outcomes, one batch at a time.
+
+It is the same code for both databases and all domains, for the server, the simulator and the
+property tests. It never guesses: an outcome is given only for what is certain.
+"""
+
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
+
+from pesalango_server.engine.domain import BatchWork, Domain
+from pesalango_server.engine.faults import NO_FAULTS, FaultPort, Point
+from pesalango_server.kernel.clock import Clock
+from pesalango_server.kernel.message import (
+    FAULT_INTERNAL,
+    FAULT_UNAVAILABLE,
+    AnyOutcome,
+    Command,
+)
+from pesalango_server.storage.database import (
+    CommitUnknown,
+    Read,
+    StorageError,
+    StorageUnavailable,
+    Writer,
+)
+
+CLOCK_JUMP_MAX_MS = 60_000
+_PAUSE_FIRST_MS = 50
+_PAUSE_MAX_MS = 2_000
+
+Answered = tuple[Sequence[int], Sequence[AnyOutcome]]
+"""Positions of commands in the batch, and the outcome of each."""
+
+
+class EngineEnded(Exception):
+    """Whether the last batch was committed cannot be told here: end, and let the file decide."""
+
+
+class EngineObserver(Protocol):
+    """Is told what happened, for logs and metrics."""
+
+    def observe_batch(self, *, commands: int, duration_ms: float) -> None:
+        """A batch was committed."""
+        ...
+
+    def observe_trouble(self, event: str, error: BaseException | None) -> None:
+        """Something went wrong that an operator should know."""
+        ...
+
+
+class Engine:
+    """Decides and records commands of one database. Used by one thread."""
+
+    def __init__(
+        self,
+        writer: Writer,
+        domain: Domain,
+        clock: Clock,
+        *,
+        observer: EngineObserver,
+        uses_database_clock: bool,
+        make_token: Callable[[], str] = lambda: secrets.token_hex(16),
+        pause: Callable[[int], bool] = lambda pause_ms: True,
+        faults: FaultPort = NO_FAULTS,
+    ) -> None:
+        """`pause(ms)` waits, and is False when the engine is to stop waiting for good."""
+        self.writer = writer
+        self._domain = domain
+        self._clock = clock
+        self._observer = observer
+        self._uses_database_clock = uses_database_clock
+        self._make_token = make_token
+        self._pause = pause
+        self._faults = faults
+        self.can_commit = True
+        self._seen_wall_ms: int | None = None
+        self._seen_monotonic_ms = 0
+        self.clock_jump_ms = 0
+
+    def run(self, commands: Sequence[Command]) -> Iterator[Answered]:
+        """Carry out a batch. Each item may be answered: its transaction has been committed.
+
+        Raises `EngineEnded` when nobody can say whether the batch was committed.
+        """
+        self._faults.reach(Point.TAKEN)
+        positions = range(len(commands))
+        try:
+            outcomes = self._run_surely(commands)
+        except StorageUnavailable as error:
+            self._lose(error)
+            yield positions, [FAULT_UNAVAILABLE] * len(commands)
+            return
+        except EngineEnded:
+            raise
+        except Exception as error:
+            # One of the commands is at fault. Nothing of this pass was committed or answered:
+            # run them one by one, so that the culprit alone is told.
+            self.writer.rollback()
+            self._observer.observe_trouble("batch_faulted", error)
+            if len(commands) == 1:
+                yield positions, [FAULT_INTERNAL]
+                return
+        else:
+            yield positions, outcomes
+            return
+        for position in positions:
+            for _, alone in self.run(commands[position : position + 1]):
+                yield (position,), alone
+
+    def _run_surely(self, commands: Sequence[Command]) -> list[AnyOutcome]:
+        """Run a batch until it is known to be committed, or known not to be."""
+        while True:
+            token = self._make_token()
+            work, outcomes = self._decide(commands)
+            started_ms = self._clock.monotonic_ms()
+            try:
+                self._commit(work, token)
+            except CommitUnknown as error:
+                self._observer.observe_trouble("commit_unknown", error)
+                if self._resolve(work, token):
+                    return outcomes
+                continue
+            self.can_commit = True
+            self._observer.observe_batch(
+                commands=len(commands), duration_ms=self._clock.monotonic_ms() - started_ms
+            )
+            return outcomes
+
+    def _decide(self, commands: Sequence[Command]) -> tuple[BatchWork, list[AnyOutcome]]:
+        wall_ms = None if self._uses_database_clock else self._clock.wall_ms()
+        work = self._domain.start(commands, wall_ms=wall_ms)
+        documents = self.writer.begin(work.reads)
+        self._faults.reach(Point.LOCKED)
+        work.load(documents)
+        self._watch_clock(work.wall_ms)
+        return work, [work.decide(command) for command in commands]
+
+    def _commit(self, work: BatchWork, token: str) -> None:
+        writes = work.close(token)
+        self._faults.reach(Point.WRITTEN)
+        self._faults.reach(Point.COMMITTING)
+        self.writer.commit(writes)
+        self._faults.reach(Point.COMMITTED)
+
+    def _watch_clock(self, wall_ms: int) -> None:
+        """Refuse to decide by a clock that jumped until an operator confirms it."""
+        monotonic_ms = self._clock.monotonic_ms()
+        if self._seen_wall_ms is not None:
+            expected_ms = self._seen_wall_ms + monotonic_ms - self._seen_monotonic_ms
+            if abs(wall_ms - expected_ms) > CLOCK_JUMP_MAX_MS:
+                self.clock_jump_ms = wall_ms - expected_ms
+                raise StorageUnavailable(
+                    f"the clock jumped by {self.clock_jump_ms // 1000} s; set it right, or run "
+                    "`pesalango-server health confirm-clock` if it is right now"
+                )
+        self._seen_wall_ms, self._seen_monotonic_ms = wall_ms, monotonic_ms
+        self.clock_jump_ms = 0
+
+    def confirm_clock(self) -> None:
+        """An operator says that the clock is right: go by what it shows from now on."""
+        self._seen_wall_ms = None
+        self.clock_jump_ms = 0
+
+    def _lose(self, error: StorageUnavailable) -> None:
+        self.can_commit = False
+        self.writer.rollback()
+        self._observer.observe_trouble("database_unavailable", error)
+
+    def probe(self) -> bool:
+        """Whether a batch (an empty one) can be committed; connects again where needed."""
+        try:
+            self.writer.reconnect()
+            self._run_surely(())
+        except StorageError as error:
+            self.writer.rollback()
+            self._observer.observe_trouble("database_unavailable", error)
+            return False
+        return True
+
+    def _resolve(self, work: BatchWork, token: str) -> bool:
+        """Whether a batch whose COMMIT was not answered is there; asks until that is known."""
+        if self.writer.dialect == "sqlite":
+            raise EngineEnded("the disk failed while committing")
+        self.can_commit = False
+        pause_ms = _PAUSE_FIRST_MS
+        while True:
+            try:
+                self.writer.reconnect()
+                if not self._is_committed(work, token):
+                    return False
+                # One more batch must be committed first: what is found after it is not only on
+                # this server but also on those that its commits wait for.
+                self._write_empty_batch()
+                return True
+            except StorageError as error:
+                self._observer.observe_trouble("commit_unknown", error)
+            if not self._pause(pause_ms):
+                raise EngineEnded("the database stayed away after a commit that it did not answer")
+            pause_ms = min(pause_ms * 2, _PAUSE_MAX_MS)
+
+    def _is_committed(self, work: BatchWork, token: str) -> bool:
+        # The lock comes first: the lost session may still be committing while it holds it.
+        lock: Read = work.reads[0]
+        _, found = self.writer.begin([lock, work.find(token)])
+        self.writer.rollback()
+        return found != b"[]"
+
+    def _write_empty_batch(self) -> None:
+        work, _ = self._decide(())
+        self.writer.commit(work.close(self._make_token()))
+        self.can_commit = True

@@ -1,0 +1,1 @@
+"""What every HTTP face shares: the worker's context, JSON answers, bounds and deadlines."""

@@ -1,0 +1,146 @@
+"""The worker's end of a link: sends commands, hands each caller its outcome."""
+
+import asyncio
+import socket
+from collections.abc import Callable
+
+import msgspec
+
+from pesalango_server.kernel.clock import Clock
+from pesalango_server.kernel.message import AnyOutcome, Command
+from pesalango_server.link.frames import FrameDecoder, encode_frame
+
+HEARTBEAT_AGE_MAX_MS = 5_000
+
+
+class LinkBusy(Exception):
+    """Too many commands are unanswered, or the engine is silent: nothing was sent."""
+
+
+class LinkLost(Exception):
+    """The engine process is gone: what became of a command that was sent is unknown."""
+
+
+class AnswersIn(msgspec.Struct, frozen=True, array_like=True, tag=1, gc=False):
+    """`frames.Answers` with the outcomes decoded."""
+
+    outcomes: list[tuple[int, AnyOutcome, bool]]
+
+
+class HeartbeatIn(msgspec.Struct, frozen=True, array_like=True, tag=2):
+    """See `frames.Heartbeat`."""
+
+    can_commit: bool
+    waiting: int
+
+
+class DrainIn(msgspec.Struct, frozen=True, array_like=True, tag=3):
+    """See `frames.Drain`."""
+
+
+class LinkClient(asyncio.Protocol):
+    """One link to one engine. Everything happens on the worker's event loop."""
+
+    def __init__(self, clock: Clock, *, unanswered_max: int) -> None:
+        self._clock = clock
+        self._unanswered_max = unanswered_max
+        self._loop = asyncio.get_running_loop()
+        self._decoder: FrameDecoder[AnswersIn | HeartbeatIn | DrainIn] = FrameDecoder(
+            AnswersIn | HeartbeatIn | DrainIn  # type: ignore[arg-type]
+        )
+        self._transport: asyncio.Transport | None = None
+        self._waiters: dict[int, asyncio.Future[AnyOutcome]] = {}
+        self._number = 0
+        self._outgoing: list[tuple[int, Command]] = []
+        self._heartbeat_at_ms = clock.monotonic_ms()
+        self._can_commit = False
+        self.on_drain: Callable[[], None] | None = None
+        self.on_lost: Callable[[], None] | None = None
+
+    async def connect(self, sock: socket.socket) -> None:
+        """Take over a connected socket."""
+        await self._loop.create_connection(lambda: self, sock=sock)
+
+    @property
+    def unanswered(self) -> int:
+        """How many commands wait for their last outcome."""
+        return len(self._waiters)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the engine said within the last moments that it can commit."""
+        return self._can_commit and not self._is_silent()
+
+    def _is_silent(self) -> bool:
+        return self._clock.monotonic_ms() - self._heartbeat_at_ms > HEARTBEAT_AGE_MAX_MS
+
+    def submit(self, command: Command, *, is_bounded: bool = True) -> asyncio.Future[AnyOutcome]:
+        """Send a command; the future gives its last outcome, or raises `LinkLost`.
+
+        Raises `LinkBusy` at once when there is no room; nothing was sent then. What ends a
+        payment that waits is never refused for room (`is_bounded=False`).
+        """
+        transport = self._transport
+        if transport is None:
+            raise LinkLost("the engine process has ended")
+        if is_bounded and (len(self._waiters) >= self._unanswered_max or self._is_silent()):
+            raise LinkBusy("too many commands are unanswered")
+        self._number += 1
+        number = self._number
+        future: asyncio.Future[AnyOutcome] = self._loop.create_future()
+        self._waiters[number] = future
+        # All commands of one turn of the event loop leave in one frame.
+        if not self._outgoing:
+            self._loop.call_soon(self._flush)
+        self._outgoing.append((number, command))
+        return future
+
+    def _flush(self) -> None:
+        outgoing, self._outgoing = self._outgoing, []
+        if self._transport is not None and outgoing:
+            self._transport.write(encode_frame(outgoing))
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """asyncio: the socket is ours."""
+        if isinstance(transport, asyncio.Transport):
+            self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """asyncio: bytes from the engine."""
+        for message in self._decoder.feed(data):
+            if isinstance(message, AnswersIn):
+                self._deliver(message.outcomes)
+            elif isinstance(message, HeartbeatIn):
+                self._can_commit = message.can_commit
+            elif self.on_drain is not None:
+                self.on_drain()
+            # Whatever it says, the engine lives.
+            self._heartbeat_at_ms = self._clock.monotonic_ms()
+
+    def _deliver(self, outcomes: list[tuple[int, AnyOutcome, bool]]) -> None:
+        waiters = self._waiters
+        for number, outcome, is_last in outcomes:
+            if not is_last:
+                continue
+            future = waiters.pop(number, None)
+            # The caller may have gone; the outcome stands all the same.
+            if future is not None and not future.done():
+                future.set_result(outcome)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """asyncio: the engine's end is closed."""
+        self._transport = None
+        self._can_commit = False
+        waiters, self._waiters = self._waiters, {}
+        for future in waiters.values():
+            if not future.done():
+                future.set_exception(LinkLost("the engine process ended before it answered"))
+                # Nobody may be waiting any more; that is no error of its own.
+                future.exception()
+        if self.on_lost is not None:
+            self.on_lost()
+
+    def close(self) -> None:
+        """End the link; the engine drops what was not yet whole."""
+        if self._transport is not None:
+            self._transport.close()

@@ -1,0 +1,1 @@
+"""Processes: the engine process that is the parent, its workers, and what happens at start-up."""

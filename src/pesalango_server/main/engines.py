@@ -1,0 +1,70 @@
+"""The engines of a server: one for each database, each with a thread and a connection of its own."""
+
+import threading
+from collections.abc import Callable
+
+from pesalango_server.engine.domain import Domain
+from pesalango_server.engine.engine import Engine, EngineObserver
+from pesalango_server.engine.environment import EnvironmentDomain
+from pesalango_server.engine.faults import NO_FAULTS, FaultPort
+from pesalango_server.engine.loop import EngineLoop
+from pesalango_server.engine.platform import PlatformDomain
+from pesalango_server.engine.waiting import Waiting
+from pesalango_server.kernel.clock import Clock
+from pesalango_server.kernel.message import AnyOutcome, Command
+from pesalango_server.storage.address import DatabaseAddress, open_database_writer
+
+EndOfEngine = Callable[[str, BaseException | None], None]
+
+
+class EngineUnit:
+    """One database's engine, its loop and its thread."""
+
+    def __init__(
+        self,
+        address: DatabaseAddress,
+        clock: Clock,
+        *,
+        observer: EngineObserver,
+        batch_commands_max: int,
+        lock_timeout_ms: int,
+        on_end: EndOfEngine,
+        faults: FaultPort = NO_FAULTS,
+    ) -> None:
+        domain: Domain = PlatformDomain() if address.name == "platform" else EnvironmentDomain()
+        self.name = address.name
+        self.engine = Engine(
+            open_database_writer(address, lock_timeout_ms=lock_timeout_ms),
+            domain,
+            clock,
+            observer=observer,
+            uses_database_clock=address.dialect == "postgres",
+            pause=lambda pause_ms: self.loop.pause(pause_ms),
+            faults=faults,
+        )
+        self.loop = EngineLoop(
+            self.engine,
+            clock,
+            batch_commands_max=batch_commands_max,
+            waiting=None if address.name == "platform" else Waiting(self.engine, clock),
+            faults=faults,
+            on_end=lambda error: on_end(address.name, error),
+        )
+        self._thread = threading.Thread(
+            target=self.loop.run, name=f"engine-{address.name}", daemon=True
+        )
+
+    def run_now(self, command: Command) -> AnyOutcome:
+        """Carry out one command before the thread is started; start-up alone may do so."""
+        for _, outcomes in self.engine.run([command]):
+            return outcomes[0]
+        raise LookupError("a batch of one command has one outcome")
+
+    def start(self) -> None:
+        """Let the thread run."""
+        self._thread.start()
+
+    def join(self, timeout_s: float) -> None:
+        """Wait for the thread's end."""
+        if self._thread.is_alive():
+            self._thread.join(timeout_s)

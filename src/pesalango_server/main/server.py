@@ -1,0 +1,250 @@
+"""The engine process: engines, listening sockets, workers; from start to clean end."""
+
+import os
+import queue
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+from shutil import rmtree
+
+import structlog
+
+from pesalango_server.engine.registry import USE_CASES
+from pesalango_server.kernel.clock import Clock
+from pesalango_server.link.channel import Channel
+from pesalango_server.main.engines import EngineUnit
+from pesalango_server.main.plan import Face, WorkerPlan, send_plan
+from pesalango_server.settings import Settings
+from pesalango_server.storage.address import DatabaseAddress
+
+RESTART_PAUSE_FIRST_MS = 100
+RESTARTS_MAX = 5
+RESTARTS_WITHIN_MS = 10_000
+STOP_WITHIN_S = 2.6
+
+log = structlog.get_logger("server")
+
+
+class ServerFailed(Exception):
+    """The server cannot start or go on; the message says what to do."""
+
+
+class Listener:
+    """A listening socket and what is served there."""
+
+    def __init__(self, host: str, port: int, *, gateway: bool, admin: bool) -> None:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self.socket = socket.socket(family, socket.SOCK_STREAM)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            self.socket.bind((host, port))
+        except OSError as error:
+            self.socket.close()
+            raise ServerFailed(
+                f"cannot listen on {host} port {port}: {error.strerror}; "
+                "stop what uses it, or choose another port"
+            ) from error
+        self.socket.listen(2048)
+        self.port: int = self.socket.getsockname()[1]
+        self.host = host
+        self.serves_gateway, self.serves_admin = gateway, admin
+
+    @property
+    def url(self) -> str:
+        """The address to call."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}"
+
+
+class Server:
+    """Owns the engines and the workers. Everything but `run` is called by its thread alone."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        clock: Clock,
+        addresses: dict[str, DatabaseAddress],
+        engines: Sequence[EngineUnit],
+        listeners: Sequence[Listener],
+        is_demonstration: bool,
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._addresses = addresses
+        self._engines = engines
+        self._listeners = listeners
+        self._is_demonstration = is_demonstration
+        self._events: queue.SimpleQueue[tuple[str, object]] = queue.SimpleQueue()
+        self._workers: dict[int, subprocess.Popen[bytes]] = {}
+        self._restarts: deque[int] = deque()
+        self._restart_pause_ms = RESTART_PAUSE_FIRST_MS
+        self._is_stopping = False
+        self._metrics_dir = os.environ["PROMETHEUS_MULTIPROC_DIR"]
+
+    def engine_ended(self, name: str, error: BaseException | None) -> None:
+        """An engine's thread ended (called from it)."""
+        if error is not None and not self._is_stopping:
+            # Nobody may be answered any more: whether the last batch was committed is for the
+            # database to say. Ending at once closes every connection.
+            log.critical("engine_failed", database=name, error=repr(error))
+            sys.stderr.flush()
+            os._exit(70)
+        self._events.put(("engine_ended", name))
+
+    def start(self) -> None:
+        """Start engines and workers."""
+        for unit in self._engines:
+            unit.start()
+        for number in range(1, self._settings.workers + 1):
+            self._start_worker(number)
+
+    def _start_worker(self, number: int) -> None:
+        links: dict[str, int] = {}
+        inherited: list[socket.socket] = []
+        for unit in self._engines:
+            ours, theirs = socket.socketpair()
+            commands = _command_type(unit.name)
+            unit.loop.add_port(Channel(ours, commands))
+            links[unit.name] = theirs.fileno()
+            inherited.append(theirs)
+        faces = tuple(
+            Face(listener.socket.fileno(), listener.serves_gateway, listener.serves_admin)
+            for listener in self._listeners
+        )
+        plan = WorkerPlan(
+            number=number,
+            settings=self._settings,
+            addresses=self._addresses,
+            links=links,
+            faces=faces,
+            unanswered_max=max(1, self._settings.unanswered_max // max(1, self._settings.workers)),
+            is_demonstration=self._is_demonstration,
+        )
+        plan_descriptor = send_plan(plan)
+        descriptors = [*links.values(), *(face.descriptor for face in faces), plan_descriptor]
+        process = subprocess.Popen(
+            [sys.executable, "-m", "pesalango_server.main.worker", str(plan_descriptor)],
+            pass_fds=descriptors,
+            stdin=subprocess.DEVNULL,
+        )
+        os.close(plan_descriptor)
+        for theirs in inherited:
+            theirs.close()
+        self._workers[number] = process
+        threading.Thread(
+            target=lambda: self._events.put(("worker_ended", (number, process.wait()))),
+            name=f"watch-worker-{number}",
+            daemon=True,
+        ).start()
+
+    def run(self, *, on_started: threading.Event | None = None) -> int:
+        """Supervise until a signal or a failure; the process's exit status."""
+        previous = {
+            number: signal.signal(number, lambda *_: self._events.put(("stop", None)))
+            for number in (signal.SIGINT, signal.SIGTERM)
+        }
+        try:
+            return self._supervise()
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+            if on_started is not None:
+                on_started.set()
+
+    def _supervise(self) -> int:
+        while True:
+            event, detail = self._events.get()
+            if event == "stop":
+                self.stop()
+                return 0
+            if event == "fail":
+                self.stop()
+                raise ServerFailed(str(detail))
+            if event == "worker_ended" and isinstance(detail, tuple):
+                number, status = detail
+                log.warning("worker_ended", worker=number, exit_status=status)
+                if not self._may_restart():
+                    self.stop()
+                    raise ServerFailed(
+                        f"{RESTARTS_MAX} workers ended within {RESTARTS_WITHIN_MS // 1000} s; "
+                        "the log above says why"
+                    )
+                self._start_worker_later(number)
+            elif event == "start_worker" and isinstance(detail, int):
+                self._start_worker(detail)
+
+    def fail(self, message: str) -> None:
+        """End the server from another thread, with a reason."""
+        self._events.put(("fail", message))
+
+    def _may_restart(self) -> bool:
+        now_ms = self._clock.monotonic_ms()
+        self._restarts.append(now_ms)
+        while self._restarts and self._restarts[0] < now_ms - RESTARTS_WITHIN_MS:
+            self._restarts.popleft()
+        return len(self._restarts) < RESTARTS_MAX
+
+    def _start_worker_later(self, number: int) -> None:
+        pause_ms = RESTART_PAUSE_FIRST_MS * 2 ** (len(self._restarts) - 1)
+        timer = threading.Timer(
+            pause_ms / 1000, lambda: self._events.put(("start_worker", number))
+        )
+        timer.daemon = True
+        timer.start()
+
+    def stop(self) -> None:
+        """Drain and end within three seconds: callers are answered, then everything closes."""
+        self._is_stopping = True
+        until = time.monotonic() + STOP_WITHIN_S
+        for listener in self._listeners:
+            listener.socket.close()
+        for unit in self._engines:
+            unit.loop.stop()
+        for process in self._workers.values():
+            try:
+                process.wait(max(0.0, until - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                log.warning("worker_killed", worker_process=process.pid)
+                process.kill()
+                process.wait()
+        for unit in self._engines:
+            unit.join(max(0.1, until - time.monotonic()))
+        rmtree(self._metrics_dir, ignore_errors=True)
+
+
+def prepare_metrics_dir() -> None:
+    """Where all processes of this server keep their counters; before prometheus is imported."""
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="pesalango-metrics-")
+
+
+def _command_type(database: str) -> object:
+    """The union of commands that an engine takes, for its links to decode."""
+    from pesalango_server.applications.administration import USE_CASES as PLATFORM_USE_CASES
+    from pesalango_server.engine.loop import ConfirmClock
+
+    types: list[type] = [ConfirmClock]
+    types += list(PLATFORM_USE_CASES if database == "platform" else USE_CASES)
+    union: object = types[0]
+    for type_ in types[1:]:
+        union = union | type_  # type: ignore[operator]
+    return union
+
+
+def make_data_dir(path: Path) -> None:
+    """The data directory, readable by nobody else. Raises `ServerFailed`."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        path.chmod(0o700)
+    except OSError as error:
+        raise ServerFailed(
+            f"the data directory {path} cannot be made or used: {error.strerror}; "
+            "choose another --data-dir"
+        ) from error

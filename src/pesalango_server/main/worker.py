@@ -1,0 +1,141 @@
+"""A worker process: HTTP, authentication, validation and reads. It writes nothing by itself."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+
+import structlog
+import uvloop
+
+from pesalango_server.applications.store import read_configuration
+from pesalango_server.http.context import (
+    ConfigurationHolder,
+    EnvironmentContext,
+    WorkerContext,
+)
+from pesalango_server.kernel.clock import SystemClock
+from pesalango_server.link.client import LinkClient
+from pesalango_server.main.faces import FaceServer, make_face_servers
+from pesalango_server.main.plan import WorkerPlan, receive_plan
+from pesalango_server.storage.address import DatabaseAddress, open_database_reader
+from pesalango_server.storage.database import StorageError
+from pesalango_server.storage.pool import ReaderPool
+from pesalango_server.telemetry import configure_logging
+
+REFRESH_MS = 500
+DRAIN_WITHIN_S = 2.2
+
+log = structlog.get_logger("worker")
+
+
+class Worker:
+    """One worker's life: connect, serve, drain."""
+
+    def __init__(self, plan: WorkerPlan) -> None:
+        self._plan = plan
+        self._clock = SystemClock()
+        self._drain_asked = asyncio.Event()
+        self._links: dict[str, LinkClient] = {}
+
+    async def serve(self) -> None:
+        """Serve until the engine process asks for the end, or is gone."""
+        context = await self._make_context()
+        servers = make_face_servers(self._plan, context)
+        for server in servers:
+            await server.start()
+        log.info("worker_started", worker=self._plan.number)
+        refreshing = asyncio.create_task(self._refresh_for_ever(context.configuration))
+        await self._drain_asked.wait()
+        refreshing.cancel()
+        await self._drain(servers)
+
+    async def _make_context(self) -> WorkerContext:
+        settings = self._plan.settings
+        for name, descriptor in self._plan.links.items():
+            link = LinkClient(self._clock, unanswered_max=self._plan.unanswered_max)
+            link.on_drain = self._drain_asked.set
+            link.on_lost = self._engine_lost
+            await link.connect(socket.socket(fileno=descriptor))
+            self._links[name] = link
+        pools = {
+            name: ReaderPool(
+                _opener(address),
+                readers_max=settings.readers_max,
+                waiting_max=settings.reads_waiting_max,
+            )
+            for name, address in self._plan.addresses.items()
+        }
+        wall_ms = self._clock.wall_ms()
+        current = await pools["platform"].use(
+            lambda reader: read_configuration(reader, wall_ms=wall_ms)
+        )
+        return WorkerContext(
+            clock=self._clock,
+            configuration=ConfigurationHolder(pools["platform"], self._clock, current),
+            platform_link=self._links["platform"],
+            environments={
+                "sandbox": EnvironmentContext(
+                    name="sandbox",
+                    link=self._links["sandbox"],
+                    readers=pools["sandbox"],
+                    wait_ms=settings.wait_sandbox_ms,
+                    approves_unscripted=True,
+                ),
+                "openapi": EnvironmentContext(
+                    name="openapi",
+                    link=self._links["openapi"],
+                    readers=pools["openapi"],
+                    wait_ms=settings.wait_openapi_ms,
+                    approves_unscripted=self._plan.is_demonstration,
+                ),
+            },
+        )
+
+    async def _refresh_for_ever(self, configuration: ConfigurationHolder) -> None:
+        while True:
+            await asyncio.sleep(REFRESH_MS / 1000)
+            try:
+                await configuration.refresh()
+            except StorageError as error:
+                log.warning("configuration_not_read", reason=str(error))
+
+    def _engine_lost(self) -> None:
+        if not self._drain_asked.is_set():
+            # What became of the calls that wait is unknown, so none of them gets an answer:
+            # their connections break with this process.
+            log.critical("engine_process_lost", worker=self._plan.number)
+            sys.stderr.flush()
+            os._exit(1)
+
+    async def _drain(self, servers: list[FaceServer]) -> None:
+        """Accept nothing more; let the outcomes to come reach their callers; end."""
+        try:
+            async with asyncio.timeout(DRAIN_WITHIN_S):
+                await asyncio.gather(*(server.stop() for server in servers))
+        except TimeoutError:
+            log.warning("drain_cut_short", unanswered=sum(x.unanswered for x in self._links.values()))
+        for link in self._links.values():
+            link.on_lost = None
+            link.close()
+
+
+def _opener(address: DatabaseAddress):  # type: ignore[no-untyped-def]
+    return lambda: open_database_reader(address)
+
+
+def main() -> None:
+    """Entry point of the process; its one argument is the descriptor of its plan."""
+    # Ctrl-C reaches the whole group: the engine process is the one that acts on it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    plan = receive_plan(int(sys.argv[1]))
+    configure_logging(plan.settings.log_level, process=f"worker-{plan.number}")
+    uvloop.run(Worker(plan).serve())
+    # Reader threads may still be inside a query; nothing of theirs is worth waiting for.
+    sys.stderr.flush()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Use cases that move money: what each needs, and how it is decided. Pure functions over a book."""

@@ -1,0 +1,1 @@
+"""The sandbox: what a new world holds."""

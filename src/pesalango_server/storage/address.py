@@ -1,0 +1,92 @@
+"""Where a database is, and how a writer or a reader of it is opened."""
+
+from pathlib import Path
+
+import msgspec
+
+from pesalango_server.storage.database import Reader, StorageUnavailable, Writer
+from pesalango_server.storage.postgres import (
+    PostgresReader,
+    PostgresWriter,
+    connect,
+    run_simple,
+)
+from pesalango_server.storage.sqlite import SqliteReader, SqliteWriter
+
+DATABASES = ("platform", "sandbox", "openapi")
+"""The platform's database and one for each environment: a file each, or a schema each."""
+
+
+class DatabaseAddress(msgspec.Struct, frozen=True):
+    """One of `DATABASES` in one of the dialects.
+
+    `location` is the file's path (SQLite) or connection parameters that may hold a password
+    (PostgreSQL): it is never logged, and never on a command line.
+    """
+
+    name: str
+    dialect: str
+    location: str
+
+    @property
+    def path(self) -> Path:
+        """The SQLite file."""
+        return Path(self.location)
+
+    @property
+    def conninfo(self) -> str:
+        """PostgreSQL's connection parameters."""
+        return self.location
+
+    @property
+    def schema(self) -> str:
+        """The schema that holds this database's tables (PostgreSQL)."""
+        return f"pesalango_{self.name}"
+
+
+def list_addresses(*, data_dir: Path, conninfo: str | None) -> dict[str, DatabaseAddress]:
+    """The three addresses: schemas of `conninfo`, or files in `data_dir` where it is None."""
+    return {
+        name: DatabaseAddress(name, "postgres", conninfo)
+        if conninfo is not None
+        else DatabaseAddress(name, "sqlite", str(data_dir / f"{name}.db"))
+        for name in DATABASES
+    }
+
+
+def open_database_writer(address: DatabaseAddress, *, lock_timeout_ms: int = 5_000) -> Writer:
+    """The writer of an engine. Raises `StorageUnavailable`."""
+    if address.dialect == "sqlite":
+        return SqliteWriter(address.path)
+    return PostgresWriter(
+        address.conninfo, schema=address.schema, lock_timeout_ms=lock_timeout_ms
+    )
+
+
+def open_database_reader(address: DatabaseAddress) -> Reader:
+    """A reader of a worker. Raises `StorageUnavailable`."""
+    if address.dialect == "sqlite":
+        return SqliteReader(address.path)
+    return PostgresReader(address.conninfo, schema=address.schema)
+
+
+_DURABILITY = {
+    "fsync": ("off",),
+    "full_page_writes": ("off",),
+    "synchronous_commit": ("off",),
+}
+
+
+def check_durability(conninfo: str, *, allows_unsafe: bool) -> None:
+    """Refuse a PostgreSQL that may forget what it has confirmed. Raises `StorageUnavailable`."""
+    link = connect(conninfo, schema="public")
+    try:
+        for name, unsafe in _DURABILITY.items():
+            value = (run_simple(link, f"SHOW {name}").get_value(0, 0) or b"").decode()
+            if value in unsafe and not allows_unsafe:
+                raise StorageUnavailable(
+                    f"PostgreSQL runs with {name} = {value}: confirmed payments could be lost in "
+                    f"a crash; set {name} = on (or allow_unsafe_postgres, for tests alone)"
+                )
+    finally:
+        link.finish()

@@ -1,0 +1,39 @@
+"""PostgreSQL array literals of whole columns, built here because it is on the hot path.
+
+`unnest` over a handful of literals costs half of what the driver's own lists cost for the same
+rows, and one statement carries any number of them.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+
+def _quote(value: Any) -> str:
+    if value is None:
+        return "NULL"
+    return '"' + str(value).replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def encode_array(values: Iterable[Any], kind: str) -> bytes:
+    """One column as an array literal; `kind` is `bigint`, `text` or `hex` (text of bytes)."""
+    if kind == "text":
+        return ("{" + ",".join([_quote(value) for value in values]) + "}").encode()
+    if kind == "hex":
+        body = ",".join(["NULL" if value is None else f'"\\\\x{value}"' for value in values])
+        return f"{{{body}}}".encode()
+    return (
+        "{" + ",".join(["NULL" if value is None else str(value) for value in values]) + "}"
+    ).encode()
+
+
+def encode_columns(rows: Sequence[Sequence[Any]], types: Sequence[str]) -> list[bytes]:
+    """Rows turned into one array literal a column."""
+    if not rows:
+        return [b"{}"] * len(types)
+    columns = zip(*rows, strict=True)
+    return [encode_array(column, kind) for column, kind in zip(columns, types, strict=True)]
+
+
+def encode_scalar(value: Any) -> bytes | None:
+    """A single parameter in text form."""
+    return None if value is None else str(value).encode()

@@ -1,0 +1,171 @@
+"""SQLite through apsw: the writer of an engine, the readers of workers, and how both are opened."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import apsw
+
+from pesalango_server.storage.database import (
+    CommitUnknown,
+    Read,
+    Row,
+    StatementRejected,
+    StorageUnavailable,
+    Write,
+)
+
+VERSION_MIN = 3_051_003
+"""3.7.0 to 3.51.2 can corrupt a database when a WAL is reset while another process reads."""
+
+_BUSY_TIMEOUT_MS = 2_000
+_CACHE_KIB = 32_768
+_JOURNAL_SIZE_LIMIT_BYTES = 64 * 1024 * 1024
+_CHECKPOINT_PAGES = 2_000
+
+
+def check_version() -> None:
+    """Refuse a SQLite that is known to lose data. Raises `StorageUnavailable`."""
+    if apsw.SQLITE_VERSION_NUMBER < VERSION_MIN:
+        raise StorageUnavailable(
+            f"SQLite {apsw.sqlite_lib_version()} can corrupt a database under load; "
+            "install the apsw that requirements/run.txt names (SQLite 3.51.3 or newer)"
+        )
+
+
+def open_writer(
+    path: Path | str, *, vfs: str | None = None, pragmas: Sequence[str] = ()
+) -> apsw.Connection:
+    """A connection for writing: WAL, every commit on the disk before it returns.
+
+    `vfs` and `pragmas` (run before any other) are for tests that stand between SQLite and disk.
+    """
+    check_version()
+    try:
+        connection = apsw.Connection(str(path), vfs=vfs)
+        for pragma in pragmas:
+            connection.execute(f"PRAGMA {pragma}").fetchall()
+        connection.set_busy_timeout(_BUSY_TIMEOUT_MS)
+        for pragma in (
+            "journal_mode = WAL",
+            "synchronous = FULL",
+            "foreign_keys = ON",
+            f"cache_size = -{_CACHE_KIB}",
+            f"journal_size_limit = {_JOURNAL_SIZE_LIMIT_BYTES}",
+            f"wal_autocheckpoint = {_CHECKPOINT_PAGES}",
+        ):
+            connection.execute(f"PRAGMA {pragma}").fetchall()
+    except apsw.Error as error:
+        raise StorageUnavailable(f"cannot open the database {path}: {error}") from error
+    return connection
+
+
+class SqliteWriter:
+    """See `database.Writer`."""
+
+    dialect = "sqlite"
+
+    def __init__(
+        self, path: Path | str, *, vfs: str | None = None, pragmas: Sequence[str] = ()
+    ) -> None:
+        self._path, self._vfs, self._pragmas = path, vfs, pragmas
+        self._connection = open_writer(path, vfs=vfs, pragmas=pragmas)
+        self._cursor = self._connection.cursor()
+
+    def begin(self, reads: Sequence[Read]) -> list[bytes]:
+        """See `Writer.begin`."""
+        try:
+            self._cursor.execute("BEGIN IMMEDIATE")
+        except apsw.Error as error:
+            raise StorageUnavailable(f"the database cannot be written to: {error}") from error
+        return self.read(reads)
+
+    def read(self, reads: Sequence[Read]) -> list[bytes]:
+        """See `Writer.read`."""
+        try:
+            return [run_read(self._cursor, read) for read in reads]
+        except apsw.SQLError as error:
+            raise StatementRejected(str(error)) from error
+        except apsw.Error as error:
+            raise StorageUnavailable(f"the database cannot be read: {error}") from error
+
+    def commit(self, writes: Sequence[tuple[Write, Sequence[Row]]]) -> None:
+        """See `Writer.commit`."""
+        cursor = self._cursor
+        try:
+            for write, rows in writes:
+                cursor.executemany(write.sqlite, rows)
+        except (apsw.ConstraintError, apsw.SQLError, apsw.MismatchError, TypeError) as error:
+            raise StatementRejected(f"{error}") from error
+        except apsw.Error as error:
+            raise StorageUnavailable(f"the database cannot be written to: {error}") from error
+        try:
+            cursor.execute("COMMIT")
+        except (apsw.FullError, apsw.BusyError) as error:
+            # Without room the commit frame is not whole, and a frame that is not whole is no
+            # commit: recovery stops at its checksum. So it is certain that nothing was kept.
+            raise StorageUnavailable(f"the database cannot be written to: {error}") from error
+        except apsw.Error as error:
+            raise CommitUnknown(f"the disk failed while committing: {error}") from error
+
+    def rollback(self) -> None:
+        """See `Writer.rollback`."""
+        try:
+            if self._connection.in_transaction:
+                self._cursor.execute("ROLLBACK")
+        except apsw.Error:
+            # A failed statement may have rolled back already; what else is wrong, the next
+            # `begin` will tell.
+            return
+
+    def reconnect(self) -> None:
+        """See `Writer.reconnect`."""
+        self.close()
+        self._connection = open_writer(self._path, vfs=self._vfs, pragmas=self._pragmas)
+        self._cursor = self._connection.cursor()
+
+    def wal_bytes(self) -> int:
+        """Size of the write-ahead log file."""
+        try:
+            return Path(f"{self._path}-wal").stat().st_size
+        except OSError:
+            return 0
+
+    def close(self) -> None:
+        """See `Writer.close`."""
+        self._connection.close(True)
+
+
+class SqliteReader:
+    """See `database.Reader`."""
+
+    def __init__(self, path: Path | str) -> None:
+        try:
+            self._connection = apsw.Connection(
+                str(path), flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_NOMUTEX
+            )
+            self._connection.set_busy_timeout(_BUSY_TIMEOUT_MS)
+            self._connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB // 8}").fetchall()
+        except apsw.Error as error:
+            raise StorageUnavailable(f"cannot read the database {path}: {error}") from error
+        self._cursor = self._connection.cursor()
+
+    def read(self, read: Read) -> bytes:
+        """See `Reader.read`."""
+        try:
+            return run_read(self._cursor, read)
+        except apsw.Error as error:
+            raise StorageUnavailable(f"the database cannot be read: {error}") from error
+
+    def close(self) -> None:
+        """See `Reader.close`."""
+        self._connection.close(True)
+
+
+def run_read(cursor: apsw.Cursor, read: Read) -> bytes:
+    """Run one query; its whole answer is fetched, so that no read transaction stays open."""
+    values = read.values
+    if read.rows is not None:
+        values = (*values, json.dumps(read.rows))
+    ((document,),) = cursor.execute(read.query.sqlite, values).fetchall()
+    return str(document).encode()

@@ -1,0 +1,31 @@
+"""Settings and guards of the whole suite; each world brings fixtures of its own."""
+
+import os
+import sys
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import settings
+
+from tests import guards
+
+pytest_plugins = ["tests.store.postgres_fixture"]
+
+# The machine may be busy with other work: a slow example is no defect. In CI the same examples
+# are drawn every time, so that a red run is about the change and can be had again.
+settings.register_profile("here", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+settings.load_profile("ci" if os.environ.get("CI") else "here")
+
+CHILDREN_GONE_S = 5.0
+
+sys.addaudithook(guards.refuse_other_machines)
+
+
+# First to be set up, so last to be torn down: servers that live as long as the run have gone.
+@pytest.fixture(scope="session", autouse=True)
+def no_process_left_behind() -> Iterator[None]:
+    """Fail the run if a process that its tests started outlives them."""
+    yield
+    leftovers = guards.end_leftovers(guards.list_children(), timeout_s=CHILDREN_GONE_S)
+    assert not leftovers, f"still running after the tests: {leftovers}"
