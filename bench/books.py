@@ -16,17 +16,27 @@ import apsw
 import msgspec
 
 from bench.postgres import ask
-from bench.server import AMOUNT, MARKET, MSISDN_FIRST, Credentials, ProductError, Server, call
+from bench.server import (
+    AMOUNT,
+    ENVIRONMENT,
+    MARKET,
+    MSISDN_FIRST,
+    Credentials,
+    ProductError,
+    Server,
+    call,
+)
 from pesalango_server.ledger.statuses import State
+from pesalango_server.storage.address import list_addresses
 from pesalango_server.storage.bundled import find_running_url
 
 CUSTOMERS_PER_CALL = 10_000
 FUNDS_EACH = "1000000"
 """Enough for every payment of 1 that a customer can be drawn for."""
 
-SQLITE_FILE = "sandbox.sqlite"
 POSTGRES_DIRECTORY = "postgres"
-POSTGRES_SCHEMA = "sandbox"
+"""Where `up --database postgres` keeps its server, below the data directory."""
+
 BUSY_TIMEOUT_MS = 10_000
 
 COMPLETED = """
@@ -67,17 +77,16 @@ def add_customers(credentials: Credentials, *, customers: int) -> None:
             credentials,
             "POST",
             "customers",
-            body={"environment": "sandbox", "market": MARKET, "customers": listed},
+            body={"environment": ENVIRONMENT, "market": MARKET, "customers": listed},
         )
 
 
 def read_organisation_balance(credentials: Credentials) -> Decimal:
     """What the organisation that everybody pays has in the market that is paid in."""
-    listed = call_admin(credentials, "GET", f"organisations?environment=sandbox&market={MARKET}")
-    for organisation in listed["organisations"]:
-        if organisation["code"] == credentials.sandbox.service_provider_code:
-            return Decimal(organisation["balance"])
-    raise ProductError("the admin API does not list the organisation of credentials.json")
+    code = credentials.sandbox.service_provider_code
+    place = f"environment={ENVIRONMENT}&market={MARKET}"
+    organisation = call_admin(credentials, "GET", f"organisations/{code}?{place}")
+    return Decimal(organisation["balance"])
 
 
 def call_admin(credentials: Credentials, method: str, path: str, *, body: Any = None) -> Any:
@@ -117,13 +126,17 @@ def count_completed(server: Server) -> int:
     Nothing leaves that state, so a payment has it first, or one of its changes brought it there.
     """
     if server.database is None:
-        return count_in_sqlite(server.data_dir / SQLITE_FILE)
-    return count_in_postgres(server.data_dir / POSTGRES_DIRECTORY)
+        address = list_addresses(data_dir=server.data_dir, conninfo=None)[ENVIRONMENT]
+        return count_in_sqlite(address.path)
+    url = find_url(server)
+    address = list_addresses(data_dir=server.data_dir, conninfo=url)[ENVIRONMENT]
+    statement = COMPLETED.format(schema=f"{address.schema}.", state=int(State.COMPLETED))
+    return int(ask(url, statement)[0])
 
 
-def count_in_sqlite(file: Path) -> int:
+def count_in_sqlite(path: Path) -> int:
     statement = COMPLETED.format(schema="", state=int(State.COMPLETED))
-    connection = apsw.Connection(str(file), flags=apsw.SQLITE_OPEN_READONLY)
+    connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
     try:
         connection.set_busy_timeout(BUSY_TIMEOUT_MS)
         row = connection.execute(statement).fetchone()
@@ -132,14 +145,9 @@ def count_in_sqlite(file: Path) -> int:
     return int(str(row[0])) if row is not None else 0
 
 
-def count_in_postgres(directory: Path) -> int:
-    statement = COMPLETED.format(schema=f"{POSTGRES_SCHEMA}.", state=int(State.COMPLETED))
-    return int(ask(find_url(directory), statement)[0])
-
-
-def find_url(directory: Path) -> str:
-    """The address of the product's bundled PostgreSQL, with its schemas."""
-    url = find_running_url(directory)
+def find_url(server: Server) -> str:
+    """The address of the product's bundled PostgreSQL."""
+    url = find_running_url(server.data_dir / POSTGRES_DIRECTORY)
     if url is None:
         raise ProductError("the bundled PostgreSQL of the product does not run")
     return url
@@ -151,4 +159,4 @@ def write_out(server: Server) -> None:
     SQLite does nothing in the background.
     """
     if server.database is not None:
-        ask(find_url(server.data_dir / POSTGRES_DIRECTORY), "CHECKPOINT")
+        ask(find_url(server), "CHECKPOINT")

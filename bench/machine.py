@@ -25,6 +25,7 @@ from bench.directory import REPOSITORY
 from bench.figures import pick_quantile
 
 SYNCS = 500
+BUSY_SECONDS = 2.0
 PAGE_BYTES = 4096
 PACKAGES = ("uvloop", "uvicorn", "httptools", "msgspec", "apsw", "psycopg", "cryptography")
 COMMAND_SECONDS_MAX = 10.0
@@ -48,6 +49,8 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     kernel: str
     file_system: str
     sync: SyncLatency
+    busy_percent: float
+    """How busy all cores together were just before, with the work of others."""
     versions: dict[str, str]
 
 
@@ -69,6 +72,7 @@ def describe_machine(directory: Path) -> Machine:
         kernel=f"{platform.system()} {platform.release()} {platform.machine()}",
         file_system=find_file_system(directory),
         sync=measure_sync(directory),
+        busy_percent=psutil.cpu_percent(interval=BUSY_SECONDS),
         versions=find_versions(),
     )
 

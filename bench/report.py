@@ -139,7 +139,7 @@ def render_machine(results: Results) -> Iterator[str]:
     sync = machine.sync
     facts = {
         "measured": f"{machine.measured_at}, commit {machine.commit}",
-        "processor": f"{machine.cpu}, {machine.cores} cores",
+        "processor": f"{machine.cpu}, {machine.cores} cores, {machine.busy_percent:.0f} % busy before",
         "memory": f"{machine.memory_gib:.1f} GiB",
         "kernel": machine.kernel,
         "file system": machine.file_system,

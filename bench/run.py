@@ -31,12 +31,15 @@ from bench.startup import measure_startup
 from bench.yardstick import Yardstick, open_yardstick
 from pesalango_server.storage.bundled import BundledPostgresError
 
+BUSY_PERCENT_MAX = 5.0
 QUESTIONS = ("P1", "P2", "P3", "P7")
 
 
 def run_benchmarks(plan: Plan, *, questions: set[str], parent: Path) -> Results:
     with make_directory(parent) as directory, contextlib.ExitStack() as stack:
         machine = describe_machine(directory)
+        if machine.busy_percent > BUSY_PERCENT_MAX:
+            say(f"the machine is {machine.busy_percent:.0f} % busy with something else")
         say("the load generator, alone")
         results = Results(machine=machine, plan=plan, generator=calibrate(seconds=plan.seconds))
         yardstick: Yardstick | None = None

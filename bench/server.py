@@ -89,7 +89,7 @@ class Server:
             raise ProductError(f"pesalango-server ended: status {self.process.returncode}")
         try:
             status, _ = call("GET", f"http://127.0.0.1:{self.port}/health/ready", seconds_max=5.0)
-        except (OSError, http.client.HTTPException):
+        except ProductError:
             return False
         return status == 200
 
@@ -229,7 +229,10 @@ def call(
     body: Any = None,
     seconds_max: float = CALL_SECONDS_MAX,
 ) -> tuple[int, Any]:
-    """One request on a connection of its own: the status and the decoded JSON of the answer."""
+    """One request on a connection of its own: the status and the decoded JSON of the answer.
+
+    Raises ProductError where no answer comes.
+    """
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.netloc, timeout=seconds_max)
     try:
@@ -241,6 +244,8 @@ def call(
         )
         answer = connection.getresponse()
         content = answer.read()
+    except (OSError, http.client.HTTPException) as error:
+        raise ProductError(f"{method} {parts.path} was not answered: {error}") from error
     finally:
         connection.close()
     try:

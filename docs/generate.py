@@ -1,7 +1,8 @@
-"""Writes the pages of docs/reference that follow from the catalog.
+"""Writes the pages of docs/reference that follow from the catalog, the contract of the
+admin API and the table of settings.
 
 `make gen` writes them; `make check` runs this with `--check`, which writes nothing and names the
-pages that no longer say what the catalog says. A new page is one line of `PAGES`.
+pages that no longer say what the source says. A new page is one line of `PAGES`.
 """
 
 import json
@@ -9,7 +10,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from pesalango_server.admin.reference import render_admin_markdown
 from pesalango_server.catalog import openapi, reference
+from pesalango_server.settings import render_settings_markdown
 
 REFERENCE = Path(__file__).resolve().parent / "reference"
 
@@ -23,6 +26,8 @@ PAGES: dict[str, Callable[[], str]] = {
     "operations.md": reference.render_operations_markdown,
     "codes.md": reference.render_codes_markdown,
     "openapi.json": render_openapi,
+    "admin-api.md": render_admin_markdown,
+    "settings.md": render_settings_markdown,
 }
 
 
@@ -47,7 +52,7 @@ def main(arguments: list[str]) -> int:
     if arguments == ["--check"]:
         stale = find_stale_pages(REFERENCE, PAGES)
         for name in stale:
-            print(f"docs/reference/{name} is not what the catalog says: make gen writes it.")
+            print(f"docs/reference/{name} is not what the source says: make gen writes it.")
         return 1 if stale else 0
     if arguments:
         print("usage: docs/generate.py [--check]", file=sys.stderr)

@@ -9,7 +9,11 @@ from hypothesis import settings
 
 from tests import guards
 
-pytest_plugins = ["tests.store.postgres_fixture"]
+pytest_plugins = [
+    "tests.store.postgres_fixture",
+    "tests.store.engine_fixture",
+    "tests.api.admin_fixture",
+]
 
 # The machine may be busy with other work: a slow example is no defect. In CI the same examples
 # are drawn every time, so that a red run is about the change and can be had again.

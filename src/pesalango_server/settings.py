@@ -7,15 +7,25 @@ default. Every number has its unit in its name and its bounds beside it.
 import difflib
 import tomllib
 from collections.abc import Iterator, Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Final
 from urllib.parse import parse_qs, quote, urlsplit, urlunsplit
 
 import msgspec
-from msgspec import UNSET, Meta, Struct
+from msgspec import Meta, Struct
 
 ENVIRONMENT_PREFIX: Final = "PESALANGO_"
 FILE_NAME: Final = "pesalango.toml"
+
+_EXPLANATIONS: Final = {
+    "data_dir": "it is the path of a directory",
+    "host": "it is an address, such as 127.0.0.1",
+    "listen": "it is an address and a port, such as 127.0.0.1:8080",
+    "admin_listen": "it is an address and a port, such as 127.0.0.1:8081",
+    "trusted_proxies": "each is an address or a CIDR range, such as 10.0.0.0/8",
+    "log_level": "it is debug, info, warning or error",
+}
 
 _SCHEMES: Final = ("postgresql", "postgres")
 _MASK: Final = "***"
@@ -97,8 +107,8 @@ class Settings(Struct, frozen=True, kw_only=True):
         tuple[str, ...],
         Meta(
             max_length=100,
-            description="Addresses and CIDR ranges of proxies whose `X-Forwarded-For` and "
-            "`X-Forwarded-Proto` are believed.",
+            description="Addresses and CIDR ranges of proxies whose `X-Forwarded-For` is "
+            "believed.",
         ),
     ] = ()
 
@@ -168,6 +178,28 @@ class Settings(Struct, frozen=True, kw_only=True):
     header_bytes_max: Annotated[
         int, Meta(ge=1_024, le=1_048_576, description="Request line and headers together.")
     ] = 16_384
+    dropped_bytes_max: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1_073_741_824,
+            description="How much of a body that is too large is received and thrown away, so "
+            "that its sender sees the answer.",
+        ),
+    ] = 4_194_304
+    linger_ms: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=60_000,
+            description="How long a connection stays open after a request that cannot be read was "
+            "refused, so that its sender sees the answer.",
+        ),
+    ] = 2_000
+    keep_alive_s: Annotated[
+        int,
+        Meta(ge=1, le=3_600, description="How long a connection stays open between two requests."),
+    ] = 75
 
     # Who may call.
     platform_key_bits: Annotated[
@@ -188,6 +220,18 @@ class Settings(Struct, frozen=True, kw_only=True):
             "ciphertexts are refused undecrypted.",
         ),
     ] = 20
+    failed_authentication_networks_max: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=10_000_000,
+            description="Networks (/24, /64) whose failed authentications one worker remembers.",
+        ),
+    ] = 10_000
+    failed_authentications_exempt_loopback: Annotated[
+        bool,
+        Meta(description="Failed authentications from this machine itself are not counted."),
+    ] = True
     decryption_threads: Annotated[
         int, Meta(ge=1, le=256, description="Threads of one worker that decrypt bearers.")
     ] = 2
@@ -219,15 +263,15 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         """All settings, with what is secret in them masked."""
-        shown = {name: value for name, value, _ in _mask_secrets(self)}
-        return f"Settings({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
+        shown = [f"{name}={_show(name, getattr(self, name))}" for name in SETTING_NAMES]
+        return f"Settings({', '.join(shown)})"
 
     @property
     def database_url(self) -> str | None:
         """The PostgreSQL URL with its password, or None for `sqlite` and `postgres`."""
         if urlsplit(self.database).scheme not in _SCHEMES:
             return None
-        if not self.database_password:
+        if not self.database_password or _has_password(self.database):
             return self.database
         return _insert_password(self.database, self.database_password)
 
@@ -265,14 +309,7 @@ def load_settings(
     values: dict[str, Any] = {}
     for name, value, source in _gather(flags, environ, file):
         values[name] = _convert(name, value, source)
-    settings = Settings(**values)
-    # A password beside a database that takes none, or beside a second one, is a slip.
-    if settings.database_password and settings.database_url is None:
-        raise SettingsError(
-            "database_password is set, but database is no PostgreSQL URL; set database to one, or "
-            "take the password away"
-        )
-    return settings
+    return Settings(**values)
 
 
 def _gather(
@@ -326,31 +363,46 @@ def _convert(name: str, value: Any, source: str) -> Any:
     # neither may stand where text is meant.
     try:
         converted = msgspec.convert(value, _FIELDS[name].type, strict=False)
-    except msgspec.ValidationError as error:
-        raise SettingsError(f"{source} cannot be used: {_explain(name, error)}") from None
+        if name == "trusted_proxies":
+            for item in converted:
+                ip_network(item)
+    except (msgspec.ValidationError, ValueError):
+        raise SettingsError(f"{source} cannot be used: {_explain(name)}") from None
     if name == "database":
         _check_database(str(converted), source)
     return converted
 
 
-def _explain(name: str, error: msgspec.ValidationError) -> str:
-    """What is wrong, without the value, which may be secret."""
-    if name == "log_level":
-        return "it is one of debug, info, warning, error"
-    if name in {"listen", "admin_listen"}:
-        return "it is an address and a port, such as 127.0.0.1:8080"
-    return str(error)
+def _explain(name: str) -> str:
+    """What a usable value is. The value itself stays out of it: it may be secret."""
+    if name in _EXPLANATIONS:
+        return _EXPLANATIONS[name]
+    type_, _ = _describe(name)
+    if isinstance(type_, msgspec.inspect.BoolType):
+        return "it is true or false"
+    return f"it is {_render_bounds(type_)}" if _render_bounds(type_) else "it is text"
+
+
+def _describe(name: str) -> tuple[msgspec.inspect.Type, str]:
+    """Type and description of a setting."""
+    info = msgspec.inspect.type_info(_FIELDS[name].type)
+    if isinstance(info, msgspec.inspect.Metadata):
+        return info.type, str((info.extra_json_schema or {}).get("description", ""))
+    return info, ""
+
+
+def _render_bounds(type_: msgspec.inspect.Type) -> str:
+    if not isinstance(type_, msgspec.inspect.IntType):
+        return ""
+    bounds = f"a whole number from {type_.ge} to {type_.le}"
+    return f"{bounds}, a multiple of {type_.multiple_of}" if type_.multiple_of else bounds
 
 
 def _check_database(database: str, source: str) -> None:
     if database in {"sqlite", "postgres"}:
         return
-    try:
-        parts = urlsplit(database)
-        is_usable = parts.scheme in _SCHEMES and (parts.port is None or parts.port > 0)
-    except ValueError:
-        is_usable = False
-    if not is_usable:
+    # What follows the scheme is PostgreSQL's own to read: it knows several hosts, and sockets.
+    if database.partition("://")[0] not in _SCHEMES:
         raise SettingsError(
             f"{source} cannot be used: it is sqlite, postgres, or a URL such as "
             "postgresql://user@host:5432/name"
@@ -383,51 +435,38 @@ def mask_database(database: str) -> str:
     return urlunsplit((parts.scheme, netloc, parts.path, _MASK if parts.query else "", ""))
 
 
-def _mask_secrets(settings: Settings) -> Iterator[tuple[str, Any, bool]]:
-    for name in SETTING_NAMES:
-        value = getattr(settings, name)
-        if name == "database":
-            yield name, mask_database(value), True
-        elif name in NOT_FLAGS:
-            yield name, _MASK if value else "", True
-        else:
-            yield name, value, False
+def _show(name: str, value: Any) -> str:
+    if name == "database":
+        return repr(mask_database(value))
+    return repr(_MASK) if name in NOT_FLAGS and value else repr(value)
+
+
+_INTRODUCTION: Final = f"""# Settings
+
+A flag stands over the environment variable, the variable over the settings file (`{FILE_NAME}` in
+the working directory, or the file that `{ENVIRONMENT_PREFIX}SETTINGS` names), the file over the
+default. The file is TOML without sections: `port = 8080`. A name in it that is no setting is an
+error. `pesalango-server up --help` and `pesalango-server serve --help` list the flags.
+
+| Setting | Environment variable | Default | Bounds | Meaning |
+|---|---|---|---|---|
+"""
 
 
 def render_settings_markdown() -> str:
     """The reference page of the settings, made of the table above."""
-    lines = [
-        "# Settings",
-        "",
-        "A flag stands over the environment variable, the variable over the settings file "
-        f"(`{FILE_NAME}` in the working directory, or the file that `PESALANGO_SETTINGS` names), "
-        "the file over the default. The file is TOML without sections: `port = 8080`. A name that "
-        "is no setting is an error. Flags are those that `pesalango-server up --help` and "
-        "`pesalango-server serve --help` list.",
-        "",
-        "| Setting | Environment variable | Default | Bounds | Meaning |",
-        "|---|---|---|---|---|",
-    ]
+    rows = []
     for name, field in _FIELDS.items():
-        info = msgspec.inspect.type_info(field.type)
-        description, bounds = "", ""
-        if isinstance(info, msgspec.inspect.Metadata):
-            description = str((info.extra_json_schema or {}).get("description", ""))
-            info = info.type
-        if isinstance(info, msgspec.inspect.IntType):
-            bounds = f"{info.ge} to {info.le}"
-            if info.multiple_of:
-                bounds += f", a multiple of {info.multiple_of}"
-        lines.append(
-            f"| `{name}` | `{environment_name(name)}` | {_render_default(field.default)} "
-            f"| {bounds} | {description} |"
+        type_, description = _describe(name)
+        bounds = _render_bounds(type_).removeprefix("a whole number from ")
+        default = _render_default(field.default)
+        rows.append(
+            f"| `{name}` | `{environment_name(name)}` | {default} | {bounds} | {description} |\n"
         )
-    return "\n".join(lines) + "\n"
+    return _INTRODUCTION + "".join(rows)
 
 
 def _render_default(default: Any) -> str:
-    if default in {"", ()} or default is UNSET:
+    if default in {"", ()}:
         return "none"
-    if isinstance(default, bool):
-        return f"`{str(default).lower()}`"
-    return f"`{default}`"
+    return f"`{str(default).lower()}`" if isinstance(default, bool) else f"`{default}`"

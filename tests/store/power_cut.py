@@ -142,7 +142,8 @@ class PowerCutDisk:
     def fail_with(self, error: type[apsw.Error] | None, *, at: type[Change]) -> None:
         """Refuse one kind of operation from now on (`None`: no longer), with the power on.
 
-        A full disk is `fail_with(apsw.FullError, at=Write)`.
+        A full disk is `fail_with(apsw.FullError, at=Write)`. The error is raised also where SQLite
+        itself goes on, such as while it shortens its WAL after a commit.
         """
         with self._lock:
             if error is None:
@@ -175,7 +176,7 @@ class PowerCutDisk:
         )
 
     def replay_cuts(self, *, seed: int, mode: CutMode) -> Iterator[tuple[int, "PowerCutDisk"]]:
-        """For each completed operation the disk that is found when the power goes during it.
+        """For each operation the disk that is found when the power goes during it, or after all.
 
         Yields `(n, disk)`: n operations were completed, so what was acknowledged while
         `operations <= n` has to be on the disk. Each disk is closed before the next is made. Needs
@@ -185,12 +186,13 @@ class PowerCutDisk:
         if self._first_media is None:
             raise ValueError("this disk was made without keep_history")
         media = self._first_media.copy_state()
-        for completed, change in enumerate(self.history):
+        for completed, change in enumerate((*self.history, None)):
             chance = _make_chance(seed, completed)
             found = media.survive(chance=chance, mode=mode, interrupted=change)
             with PowerCutDisk(media=found) as disk:
                 yield completed, disk
-            media.apply(change)
+            if change is not None:
+                media.apply(change)
 
     def read_file(self, path: str | Path) -> bytes | None:
         """A file's content as a reader would see it now; `None` where there is no such file."""

@@ -11,7 +11,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,6 +30,7 @@ from pesalango_server.storage.bundled import (
     find_running_url,
 )
 from pesalango_server.storage.bundled.identity import build_command, choose_identity
+from pesalango_server.storage.bundled.waiting import wait_until
 from tests.store.postgres_fixture import PostgresServer
 
 NOBODY_ID = 65534
@@ -74,11 +74,8 @@ def do(url: str, *statements: str) -> None:
 
 
 def wait_for(condition: Callable[[], bool], what: str) -> None:
-    """Look for something that another process does and that cannot be waited for."""
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline, f"waited in vain for {what}"
-        time.sleep(0.002)
+    """Wait for what another process does and nothing announces."""
+    assert wait_until(condition, timeout_ms=30_000), f"waited in vain for {what}"
 
 
 def is_running(process_id: int) -> bool:
@@ -359,7 +356,8 @@ def test_a_first_start_that_is_killed_leaves_nothing_in_the_way(data_dir: Path) 
         assert list(data_dir.glob("new-*")) == []
 
 
-def start_without_a_keeper(data_dir: Path) -> subprocess.Popen[bytes]:
+@contextlib.contextmanager
+def orphaned_server(data_dir: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A server of `data_dir` that nobody ends: what a killed starter leaves on macOS."""
     postgres = find_bundled_program("postgres")
     identity, _ = choose_identity(data_dir, postgres)
@@ -372,15 +370,18 @@ def start_without_a_keeper(data_dir: Path) -> subprocess.Popen[bytes]:
     no_signal = "0"
     command[command.index(str(int(signal.SIGINT)))] = no_signal
     (data_dir / "socket").mkdir(mode=0o700, exist_ok=True)
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    wait_for(lambda: find_running_url(data_dir) is not None, "the server")
-    return process
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+        try:
+            wait_for(lambda: find_running_url(data_dir) is not None, "the server")
+            yield process
+        finally:
+            process.send_signal(signal.SIGQUIT)
 
 
 def test_a_server_that_outlived_its_starter_is_ended_by_the_next_start(data_dir: Path) -> None:
     BundledPostgres.start(data_dir, settings=QUICK).stop()
     with (
-        start_without_a_keeper(data_dir) as orphan,
+        orphaned_server(data_dir) as orphan,
         BundledPostgres.start(data_dir, settings=QUICK) as server,
     ):
         assert orphan.wait(timeout=0) == 0
@@ -390,7 +391,7 @@ def test_a_server_that_outlived_its_starter_is_ended_by_the_next_start(data_dir:
 
 def test_backends_that_outlived_their_server_are_ended_by_the_next_start(data_dir: Path) -> None:
     BundledPostgres.start(data_dir, settings=QUICK).stop()
-    with start_without_a_keeper(data_dir) as orphan:
+    with orphaned_server(data_dir) as orphan:
         url = find_running_url(data_dir)
         assert url is not None
         with contextlib.closing(psycopg.connect(url)) as connection:

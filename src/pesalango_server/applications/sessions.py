@@ -39,22 +39,27 @@ INSERT_SESSIONS = declare_insert(
     order=100,
 )
 
-# A row is (ended before this time, at most this many): whoever makes a session takes a few that
-# ended long ago away, so that the table stays as large as the traffic of a day.
+# A row is (ledger, ended before this time, at most this many): whoever makes a session takes a few
+# that ended long ago away, so that the table stays as large as the traffic of a day. Only those of
+# the same ledger, whose clock may be ahead of another one's.
 PURGE_SESSIONS = register_write(
     Write(
         name="purge_sessions",
         schema=Schema.ENVIRONMENT,
         sqlite=(
             "DELETE FROM sessions WHERE key_hash IN (SELECT key_hash FROM sessions"
-            " WHERE ends_ms < ?1 ORDER BY ends_ms, key_hash LIMIT ?2)"
+            " WHERE ledger = ?1 AND ends_ms < ?2 ORDER BY ends_ms, key_hash LIMIT ?3)"
         ),
         postgres=(
-            "DELETE FROM sessions WHERE key_hash IN (SELECT key_hash FROM sessions"
-            " WHERE ends_ms < ($1::bigint[])[1] ORDER BY ends_ms, key_hash"
-            " LIMIT ($2::bigint[])[1])"
+            "DELETE FROM sessions WHERE key_hash IN (SELECT old.key_hash FROM"
+            " (SELECT ledger, max(before_ms) AS before_ms, sum(rows_max)::bigint AS rows_max"
+            " FROM unnest($1::bigint[], $2::bigint[], $3::bigint[])"
+            " AS input(ledger, before_ms, rows_max) GROUP BY ledger) AS given"
+            " CROSS JOIN LATERAL (SELECT key_hash FROM sessions WHERE ledger = given.ledger"
+            " AND ends_ms < given.before_ms ORDER BY ends_ms, key_hash"
+            " LIMIT given.rows_max) AS old)"
         ),
-        types=("bigint", "bigint"),
+        types=("bigint", "bigint", "bigint"),
         order=110,
     )
 )
@@ -102,7 +107,7 @@ def decide_create_session(command: CreateSession, book: SessionBook) -> AnyOutco
     book.write(
         INSERT_SESSIONS, (command.key_hash, book.ledger, command.application, live_ms, ends_ms)
     )
-    book.write(PURGE_SESSIONS, (book.now_ms - KEEP_ENDED_MS, _PURGED_PER_SESSION))
+    book.write(PURGE_SESSIONS, (book.ledger, book.now_ms - KEEP_ENDED_MS, _PURGED_PER_SESSION))
     return Done((live_ms, ends_ms))
 
 

@@ -41,7 +41,7 @@ LOCK_PLATFORM = register_query(
             " FROM (SELECT * FROM platform_state WHERE id = 1 FOR UPDATE) AS locked"
         ),
         set_types=(),
-        may_scan="one row",
+        may_scan="",
     )
 )
 
@@ -61,7 +61,6 @@ FIND_GENERATION = declare_query(
     _PLATFORM,
     columns="generation",
     text="SELECT generation FROM platform_state WHERE id = 1",
-    may_scan="one row",
 )
 
 LIST_WORLDS = declare_query(

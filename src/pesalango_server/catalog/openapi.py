@@ -66,6 +66,7 @@ def build_document(
                     "description": "The answer to a call that reached no operation.",
                     "properties": {ERROR_NAME: {"type": "string"}},
                     "required": [ERROR_NAME],
+                    "additionalProperties": False,
                 }
             },
             "responses": {
@@ -178,10 +179,8 @@ def _body_schema(operation: Operation) -> Json:
 
 
 def _describe_field(operation: Operation, field: Field) -> str:
-    text = f"{field.description} {field.kind.meaning[0].upper()}{field.kind.meaning[1:]}."
-    if field.kind is not kinds.COUNTRY:
-        text += f" Otherwise {malformed_code(operation, field)}."
-    return text
+    meaning = f"{field.kind.meaning[0].upper()}{field.kind.meaning[1:]}"
+    return f"{field.description} {meaning}. Otherwise {malformed_code(operation, field)}."
 
 
 def _field_schema(operation: Operation, field: Field) -> Json:

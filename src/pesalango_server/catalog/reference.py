@@ -198,9 +198,7 @@ def _field_table(operation: Operation, fields: Iterable[Field]) -> list[str]:
                 _list_spellings(field),
                 "yes" if field.mandatory else "no",
                 f"`{_pattern(field)}`" if field.kind.pattern is not None else "",
-                f"`{malformed_code(operation, field)}`"
-                if field.kind.pattern is not None
-                else f"`{field.kind.malformed_code}`",
+                f"`{malformed_code(operation, field)}`",
                 f"{field.description} ({field.kind.meaning})",
                 f"`{field.example}`",
             )

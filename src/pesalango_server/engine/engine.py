@@ -60,16 +60,22 @@ class Engine:
         *,
         observer: EngineObserver,
         uses_database_clock: bool,
+        needs_clock_confirmation: bool = True,
         make_token: Callable[[], str] = lambda: secrets.token_hex(16),
         pause: Callable[[int], bool] = lambda pause_ms: True,
         faults: FaultPort = NO_FAULTS,
     ) -> None:
-        """`pause(ms)` waits, and is False when the engine is to stop waiting for good."""
+        """`pause(ms)` waits, and is False when the engine is to stop waiting for good.
+
+        `needs_clock_confirmation` False goes by a clock that jumped without asking anybody: on a
+        developer's machine, which sleeps and wakes, nobody would know what to confirm.
+        """
         self.writer = writer
         self._domain = domain
         self._clock = clock
         self._observer = observer
         self._uses_database_clock = uses_database_clock
+        self._needs_clock_confirmation = needs_clock_confirmation
         self._make_token = make_token
         self._pause = pause
         self._faults = faults
@@ -130,10 +136,11 @@ class Engine:
     def _decide(self, commands: Sequence[Command]) -> tuple[BatchWork, list[AnyOutcome]]:
         wall_ms = None if self._uses_database_clock else self._clock.wall_ms()
         work = self._domain.start(commands, wall_ms=wall_ms)
+        started_ms = self._clock.monotonic_ms()
         documents = self.writer.begin(work.reads)
         self._faults.reach(Point.LOCKED)
         work.load(documents)
-        self._watch_clock(work.wall_ms)
+        self._watch_clock(work.wall_ms, started_ms=started_ms)
         return work, [work.decide(command) for command in commands]
 
     def _commit(self, work: BatchWork, token: str) -> None:
@@ -143,17 +150,22 @@ class Engine:
         self.writer.commit(writes)
         self._faults.reach(Point.COMMITTED)
 
-    def _watch_clock(self, wall_ms: int) -> None:
+    def _watch_clock(self, wall_ms: int, *, started_ms: int) -> None:
         """Refuse to decide by a clock that jumped until an operator confirms it."""
         monotonic_ms = self._clock.monotonic_ms()
         if self._seen_wall_ms is not None:
-            expected_ms = self._seen_wall_ms + monotonic_ms - self._seen_monotonic_ms
-            if abs(wall_ms - expected_ms) > CLOCK_JUMP_MAX_MS:
-                self.clock_jump_ms = wall_ms - expected_ms
-                raise StorageUnavailable(
-                    f"the clock jumped by {self.clock_jump_ms // 1000} s; set it right, or run "
-                    "`pesalango-server health confirm-clock` if it is right now"
+            # The time was read somewhere between the start of the lock and now.
+            drift_ms = wall_ms - self._seen_wall_ms + self._seen_monotonic_ms
+            jump_ms = min(drift_ms - started_ms, 0) + max(drift_ms - monotonic_ms, 0)
+            if abs(jump_ms) > CLOCK_JUMP_MAX_MS:
+                jump = StorageUnavailable(
+                    f"the clock jumped by {jump_ms / 1000:.0f} s; set it right, or"
+                    " run `pesalango-server health confirm-clock` if it is right now"
                 )
+                if self._needs_clock_confirmation:
+                    self.clock_jump_ms = jump_ms
+                    raise jump
+                self._observer.observe_trouble("clock_jumped", jump)
         self._seen_wall_ms, self._seen_monotonic_ms = wall_ms, monotonic_ms
         self.clock_jump_ms = 0
 

@@ -140,8 +140,10 @@ class EngineLoop:
             for port in self._ports.values():
                 port.close()
             self.engine.writer.close()
-        # After a failure nothing is closed here: the process ends, its callers see their
+        # After a failure no link is closed here: the process ends, its callers see their
         # connections break, and the database decides what was committed.
+        self._wake_in.close()
+        self._wake_out.close()
         self._on_end(error)
 
     def _turn(self) -> bool:

@@ -1,11 +1,15 @@
 """Batches of the platform's database: the whole configuration under one lock."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from pesalango_server.applications import store
 from pesalango_server.applications.administration import USE_CASES, PlatformBook, make_book
 from pesalango_server.kernel.message import AnyOutcome, Command
 from pesalango_server.storage.database import Read, Row, Write
+
+# Looked up by what a link decoded, which is any command.
+_DECIDE: Mapping[Any, Callable[[Any, PlatformBook], AnyOutcome]] = USE_CASES
 
 
 class PlatformBatch:
@@ -33,7 +37,7 @@ class PlatformBatch:
 
     def decide(self, command: Command) -> AnyOutcome:
         """See `BatchWork.decide`."""
-        return USE_CASES[type(command)](command, self._loaded)
+        return _DECIDE[type(command)](command, self._loaded)
 
     def close(self, token: str) -> list[tuple[Write, Sequence[Row]]]:
         """See `BatchWork.close`."""

@@ -97,13 +97,16 @@ class Waiting:
             return None
         self._look_at_ms = 0
         if outcome.state == State.PENDING:
+            if channel is None:
+                # It is due by this machine's clock and not yet by the database's.
+                self._put_off(key)
             return None
         self._retries.pop(key, None)
         self._own.discard(key)
         return self._waiters.pop(key, None)
 
     def _put_off(self, key: Key) -> None:
-        """A decision that faulted is tried again, alone, after growing pauses."""
+        """A decision that faulted, or came too early, is tried again after growing pauses."""
         known = self._retries.get(key)
         pause_ms = min(known.pause_ms * 2, _RETRY_MAX_MS) if known else _RETRY_FIRST_MS
         self._retries[key] = _Retry(self._clock.monotonic_ms() + pause_ms, pause_ms)

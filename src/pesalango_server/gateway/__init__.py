@@ -1,1 +1,1 @@
-"""HTTP of the operator's API: the only package, with the catalog, that speaks its names."""
+"""HTTP of the operator's API: routes, authentication, the wire's JSON, answers."""

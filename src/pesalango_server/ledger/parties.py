@@ -267,11 +267,11 @@ def decide_script_customer(command: ScriptCustomer, book: Book) -> AnyOutcome:
     if customer is None:
         return Refused(RefusalKind.NOT_FOUND, "msisdn", "no customer has this number")
     customer.answer, customer.delay_ms = command.answer, command.delay_ms
-    key = (book.ledger, command.msisdn)
-    if command.answer == Answer.NONE:
-        book.write(store.DELETE_SCRIPTS, key)
-    else:
-        book.write(store.REPLACE_SCRIPTS, (*key, command.answer, command.delay_ms))
+    # A script that is taken away is one that says nothing. Its row stays: were it deleted, setting
+    # and deleting in one batch would be two statements, and the order of both would be lost.
+    book.write(
+        store.REPLACE_SCRIPTS, (book.ledger, command.msisdn, command.answer, command.delay_ms)
+    )
     return Done((customer.id,))
 
 

@@ -68,6 +68,7 @@ FIND_LAST_LEDGER = declare_query(
         " FROM {input}"
     ),
     set_columns="book bigint",
+    may_scan="one row, from the end of the primary key",
 )
 
 LOAD_DUPLICATES = declare_query(
@@ -184,6 +185,7 @@ FIND_NEXT_DUE = declare_query(
     _ENVIRONMENT,
     columns="due_ms",
     text="SELECT due_ms FROM prompts ORDER BY due_ms LIMIT 1",
+    may_scan="one row, from the front of its index",
 )
 
 INSERT_LEDGERS = declare_insert(
@@ -247,7 +249,6 @@ REPLACE_SCRIPTS = declare_insert(
     replace_key="ledger, msisdn",
     order=8,
 )
-DELETE_SCRIPTS = declare_delete("scripts", _ENVIRONMENT, keys="ledger bigint, msisdn text", order=9)
 INSERT_PAYMENTS = declare_insert(
     "payments",
     _ENVIRONMENT,

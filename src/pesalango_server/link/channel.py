@@ -4,6 +4,8 @@ import socket
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import msgspec
+
 from pesalango_server.kernel.message import AnyOutcome
 from pesalango_server.link.frames import (
     Answers,
@@ -54,7 +56,8 @@ class Channel:
         try:
             for commands in self._decoder.feed(data):
                 yield from commands
-        except FrameTooLarge:
+        except (FrameTooLarge, msgspec.MsgspecError):
+            # No worker of ours says that: this one has lost its mind, and the others go on.
             self.close()
 
     def send_answers(self, outcomes: Sequence[tuple[int, AnyOutcome, bool]]) -> None:

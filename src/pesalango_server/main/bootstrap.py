@@ -124,7 +124,8 @@ class Bootstrap:
             if present:
                 self.notes.append("the admin token in credentials.json was not valid; it is new")
             token = make_admin_token()
-            self._run(AddAdminToken(0, _ACTOR, "credentials.json", hasher.hash_admin_token(token)))
+            token_hash = hasher.hash_admin_token(token)
+            self._run(AddAdminToken(0, _ACTOR, "credentials.json", token_hash, replaces=True))
         api_key = self._ensure_application(
             USER_APPLICATION,
             is_hidden=False,

@@ -29,6 +29,7 @@ class EngineUnit:
         batch_commands_max: int,
         lock_timeout_ms: int,
         on_end: EndOfEngine,
+        needs_clock_confirmation: bool,
         faults: FaultPort = NO_FAULTS,
     ) -> None:
         domain: Domain = PlatformDomain() if address.name == "platform" else EnvironmentDomain()
@@ -39,6 +40,7 @@ class EngineUnit:
             clock,
             observer=observer,
             uses_database_clock=address.dialect == "postgres",
+            needs_clock_confirmation=needs_clock_confirmation,
             pause=lambda pause_ms: self.loop.pause(pause_ms),
             faults=faults,
         )

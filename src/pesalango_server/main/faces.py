@@ -2,17 +2,111 @@
 
 import asyncio
 import socket
+from typing import Any
 
 import uvicorn
+from starlette.routing import Mount, Router
 
+from pesalango_server.admin import contract
+from pesalango_server.admin.server import make_admin
+from pesalango_server.gateway.answers import NOT_FOUND, render_error
+from pesalango_server.gateway.app import Gateway, make_gateway
+from pesalango_server.gateway.health import make_health_routes
+from pesalango_server.http.answers import Receive, Scope, Send, send_json
 from pesalango_server.http.context import WorkerContext
-from pesalango_server.main.plan import Face, WorkerPlan
+from pesalango_server.http.protocol import make_server_config
+from pesalango_server.main.plan import WorkerPlan
+from pesalango_server.sandbox.seed import Seed
+from pesalango_server.storage.migrations import list_migrations
+from pesalango_server.telemetry import Metrics
+
+_OPERATOR_PATHS = ("/sandbox/", "/openapi/")
 
 
-class FaceServer:
+class Face:
     """A uvicorn server on an inherited listening socket, started and stopped by its worker."""
 
     def __init__(self, config: uvicorn.Config, sock: socket.socket) -> None:
         self._server = uvicorn.Server(config)
         self._socket = sock
-        self._running: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin to accept."""
+        config = self._server.config
+        if not config.loaded:
+            config.load()
+        self._server.lifespan = config.lifespan_class(config)
+        await self._server.startup(sockets=[self._socket])
+        self._ticking = asyncio.create_task(self._server.main_loop())
+
+    async def stop(self) -> None:
+        """Accept nothing more, and wait for the calls that run."""
+        self._server.should_exit = True
+        await self._ticking
+        await self._server.shutdown(sockets=[self._socket])
+
+
+class Faces:
+    """Everything that a worker serves."""
+
+    def __init__(self, plan: WorkerPlan, context: WorkerContext, metrics: Metrics) -> None:
+        seed = Seed(seeds_openapi=plan.is_demonstration)
+        self._gateway: Gateway = make_gateway(
+            context, settings=plan.settings, seeder=seed, metrics=metrics
+        )
+        schema = {
+            name: list_migrations(name, address.dialect)[-1].name
+            for name, address in plan.addresses.items()
+        }
+        admin = make_admin(context, seed, schema=schema)
+        health = make_health_routes(context, metrics)
+        self._faces = [
+            Face(
+                make_server_config(
+                    _combine(
+                        self._gateway if face.serves_gateway else None,
+                        Router(
+                            [
+                                *health,
+                                *([Mount(contract.PREFIX, admin)] if face.serves_admin else []),
+                            ],
+                            redirect_slashes=False,
+                            default=_answer_not_found,
+                        ),
+                    ),
+                    settings=plan.settings,
+                    render_error=render_error,
+                ),
+                socket.socket(fileno=face.descriptor),
+            )
+            for face in plan.faces
+        ]
+
+    async def start(self) -> None:
+        """Begin to serve."""
+        self._gateway.start()
+        for face in self._faces:
+            await face.start()
+
+    async def stop(self) -> None:
+        """Accept nothing more; return when every call has its answer."""
+        await asyncio.gather(*(face.stop() for face in self._faces))
+        self._gateway.close()
+
+
+def _combine(gateway: Gateway | None, rest: Any) -> Any:
+    """The operator's paths to the gateway, without a router in between; all others to `rest`."""
+    if gateway is None:
+        return rest
+
+    async def dispatch(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"].startswith(_OPERATOR_PATHS):
+            await gateway(scope, receive, send)
+        else:
+            await rest(scope, receive, send)
+
+    return dispatch
+
+
+async def _answer_not_found(_scope: Any, _receive: Receive, send: Send) -> None:
+    await send_json(send, NOT_FOUND.status, NOT_FOUND.body)

@@ -11,7 +11,7 @@ from pesalango_server.settings import Settings
 from pesalango_server.storage.address import DatabaseAddress
 
 
-class Face(msgspec.Struct, frozen=True):
+class FacePlan(msgspec.Struct, frozen=True):
     """A listening socket (its inherited descriptor) and what is served there."""
 
     descriptor: int
@@ -26,7 +26,7 @@ class WorkerPlan(msgspec.Struct, frozen=True):
     settings: Settings
     addresses: dict[str, DatabaseAddress]
     links: dict[str, int]
-    faces: tuple[Face, ...]
+    faces: tuple[FacePlan, ...]
     unanswered_max: int
     is_demonstration: bool
 

@@ -13,16 +13,20 @@ from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from shutil import rmtree
+from typing import Any
 
 import structlog
 
+from pesalango_server.applications.administration import USE_CASES as PLATFORM_USE_CASES
+from pesalango_server.engine.loop import ConfirmClock
 from pesalango_server.engine.registry import USE_CASES
 from pesalango_server.kernel.clock import Clock
 from pesalango_server.link.channel import Channel
 from pesalango_server.main.engines import EngineUnit
-from pesalango_server.main.plan import Face, WorkerPlan, send_plan
+from pesalango_server.main.plan import FacePlan, WorkerPlan, send_plan
 from pesalango_server.settings import Settings
 from pesalango_server.storage.address import DatabaseAddress
+from pesalango_server.telemetry import forget_process
 
 RESTART_PAUSE_FIRST_MS = 100
 RESTARTS_MAX = 5
@@ -116,7 +120,7 @@ class Server:
             links[unit.name] = theirs.fileno()
             inherited.append(theirs)
         faces = tuple(
-            Face(listener.socket.fileno(), listener.serves_gateway, listener.serves_admin)
+            FacePlan(listener.socket.fileno(), listener.serves_gateway, listener.serves_admin)
             for listener in self._listeners
         )
         plan = WorkerPlan(
@@ -171,6 +175,7 @@ class Server:
             if event == "worker_ended" and isinstance(detail, tuple):
                 number, status = detail
                 log.warning("worker_ended", worker=number, exit_status=status)
+                forget_process(self._workers[number].pid)
                 if not self._may_restart():
                     self.stop()
                     raise ServerFailed(
@@ -225,16 +230,13 @@ def prepare_metrics_dir() -> None:
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="pesalango-metrics-")
 
 
-def _command_type(database: str) -> object:
+def _command_type(database: str) -> Any:
     """The union of commands that an engine takes, for its links to decode."""
-    from pesalango_server.applications.administration import USE_CASES as PLATFORM_USE_CASES
-    from pesalango_server.engine.loop import ConfirmClock
-
     types: list[type] = [ConfirmClock]
     types += list(PLATFORM_USE_CASES if database == "platform" else USE_CASES)
-    union: object = types[0]
+    union: Any = types[0]
     for type_ in types[1:]:
-        union = union | type_  # type: ignore[operator]
+        union = union | type_
     return union
 
 

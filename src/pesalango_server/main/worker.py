@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Callable
 
 import structlog
 import uvloop
@@ -17,12 +18,12 @@ from pesalango_server.http.context import (
 )
 from pesalango_server.kernel.clock import SystemClock
 from pesalango_server.link.client import LinkClient
-from pesalango_server.main.faces import FaceServer, make_face_servers
+from pesalango_server.main.faces import Faces
 from pesalango_server.main.plan import WorkerPlan, receive_plan
 from pesalango_server.storage.address import DatabaseAddress, open_database_reader
-from pesalango_server.storage.database import StorageError
+from pesalango_server.storage.database import Reader, StorageError
 from pesalango_server.storage.pool import ReaderPool
-from pesalango_server.telemetry import configure_logging
+from pesalango_server.telemetry import Metrics, configure_logging
 
 REFRESH_MS = 500
 DRAIN_WITHIN_S = 2.2
@@ -42,14 +43,13 @@ class Worker:
     async def serve(self) -> None:
         """Serve until the engine process asks for the end, or is gone."""
         context = await self._make_context()
-        servers = make_face_servers(self._plan, context)
-        for server in servers:
-            await server.start()
+        faces = Faces(self._plan, context, Metrics())
+        await faces.start()
         log.info("worker_started", worker=self._plan.number)
         refreshing = asyncio.create_task(self._refresh_for_ever(context.configuration))
         await self._drain_asked.wait()
         refreshing.cancel()
-        await self._drain(servers)
+        await self._drain(faces)
 
     async def _make_context(self) -> WorkerContext:
         settings = self._plan.settings
@@ -109,19 +109,20 @@ class Worker:
             sys.stderr.flush()
             os._exit(1)
 
-    async def _drain(self, servers: list[FaceServer]) -> None:
+    async def _drain(self, faces: Faces) -> None:
         """Accept nothing more; let the outcomes to come reach their callers; end."""
         try:
             async with asyncio.timeout(DRAIN_WITHIN_S):
-                await asyncio.gather(*(server.stop() for server in servers))
+                await faces.stop()
         except TimeoutError:
-            log.warning("drain_cut_short", unanswered=sum(x.unanswered for x in self._links.values()))
+            unanswered = sum(link.unanswered for link in self._links.values())
+            log.warning("drain_cut_short", unanswered=unanswered)
         for link in self._links.values():
             link.on_lost = None
             link.close()
 
 
-def _opener(address: DatabaseAddress):  # type: ignore[no-untyped-def]
+def _opener(address: DatabaseAddress) -> Callable[[], Reader]:
     return lambda: open_database_reader(address)
 
 

@@ -7,7 +7,7 @@ test prepares every declared statement on both databases.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from typing import Any, Protocol
 
@@ -54,7 +54,10 @@ class Query(msgspec.Struct, frozen=True, eq=False):
 class Write(msgspec.Struct, frozen=True, eq=False):
     """A named, set-based INSERT, UPDATE or DELETE in both dialects.
 
-    `order` is its place among the writes of a batch, so that both databases do the same.
+    `order` is its place among the writes of a batch, so that both databases do the same. The first
+    `key_columns` values of a row say which row of the table it changes: of two rows of a batch with
+    equal ones only the later is written, because a database that changes a set at once would take
+    either. 0 where every row is one of its own.
     """
 
     name: str
@@ -63,6 +66,19 @@ class Write(msgspec.Struct, frozen=True, eq=False):
     postgres: str
     types: tuple[str, ...]
     order: int
+    key_columns: int = 0
+
+
+class Scan(msgspec.Struct, frozen=True, eq=False):
+    """A named, ordered SELECT of whole tables in both dialects, for what has to read everything.
+
+    Its rows come as tuples of the database's own types (`bytes` where a column holds bytes).
+    """
+
+    name: str
+    schema: Schema
+    sqlite: str
+    postgres: str
 
 
 class Read(msgspec.Struct):
@@ -109,6 +125,17 @@ class Writer(Protocol):
         ...
 
 
+class SnapshotReader(Protocol):
+    """One moment of a database, however long it is read and whoever writes meanwhile."""
+
+    def scan(self, scan: Scan, values: Row = ()) -> Iterator[Sequence[Row]]:
+        """All rows of `scan` in its order, in pages; several scans may be under way at once.
+
+        Raises `StorageUnavailable`, also while it is iterated.
+        """
+        ...
+
+
 class Reader(Protocol):
     """A connection for reads only, of a worker or a tool. One thread at a time."""
 
@@ -123,6 +150,7 @@ class Reader(Protocol):
 
 QUERIES: dict[str, Query] = {}
 WRITES: dict[str, Write] = {}
+SCANS: dict[str, Scan] = {}
 
 _CAST = re.compile(r"::[a-z]+(\[\])?")
 _HEX = re.compile(r"encode\((\w+), 'hex'\)")
@@ -184,6 +212,19 @@ def declare_query(
     return register_query(query)
 
 
+def declare_scan(name: str, schema: Schema, text: str) -> Scan:
+    """Declare a scan written once for both databases; `$1…` are scalar values."""
+    return register_scan(Scan(name, schema, sqlite=_to_sqlite(text), postgres=text))
+
+
+def register_scan(scan: Scan) -> Scan:
+    """Make a scan known to the test that prepares all of them; for those in two spellings."""
+    if scan.name in SCANS:
+        raise ValueError(f"there are two scans named {scan.name}")
+    SCANS[scan.name] = scan
+    return scan
+
+
 def register_query(query: Query) -> Query:
     """Make a query known to the test that prepares all of them; for those in two spellings."""
     if query.name in QUERIES:
@@ -218,13 +259,18 @@ def _postgres_arrays(types: Sequence[str]) -> str:
 def declare_insert(
     table: str, schema: Schema, *, columns: str, order: int, replace_key: str = ""
 ) -> Write:
-    """Declare an INSERT of rows; with `replace_key` the row of an equal key is overwritten."""
+    """Declare an INSERT of rows; with `replace_key` the row of an equal key is overwritten.
+
+    The columns of `replace_key` are the first ones of `columns`.
+    """
     names, types = _split_columns(columns)
     cells = ", ".join(_sqlite_cell(i, kind) for i, kind in enumerate(types, 1))
     head = f"INSERT INTO {table} ({', '.join(names)})"
     tail = ""
     if replace_key:
         keys = replace_key.split(", ")
+        if names[: len(keys)] != keys:
+            raise ValueError(f"the columns of {table} do not begin with its key {replace_key}")
         rest = ", ".join(f"{name} = excluded.{name}" for name in names if name not in keys)
         tail = f" ON CONFLICT ({replace_key}) DO UPDATE SET {rest}"
     return register_write(
@@ -235,6 +281,7 @@ def declare_insert(
             postgres=f"{head} SELECT * FROM unnest({_postgres_arrays(types)}){tail}",
             types=types,
             order=order,
+            key_columns=len(replace_key.split(", ")) if replace_key else 0,
         )
     )
 
@@ -268,6 +315,7 @@ def declare_update(
             ),
             types=all_types,
             order=order,
+            key_columns=width,
         )
     )
 
@@ -321,4 +369,13 @@ class WriteSet:
 
     def in_order(self) -> list[tuple[Write, Sequence[Row]]]:
         """Everything, in the statements' declared order."""
-        return sorted(self._rows.items(), key=lambda item: item[0].order)
+        return [
+            (write, _keep_latest(rows, write.key_columns) if write.key_columns else rows)
+            for write, rows in sorted(self._rows.items(), key=lambda item: item[0].order)
+        ]
+
+
+def _keep_latest(rows: list[Row], key_columns: int) -> list[Row]:
+    if len(rows) == 1:
+        return rows
+    return list({row[:key_columns]: row for row in rows}.values())

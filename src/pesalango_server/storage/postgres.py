@@ -5,6 +5,7 @@ parameters travel as text, and a batch is two round trips. Readers use the same 
 """
 
 import select
+import time
 from collections.abc import Sequence
 
 import psycopg
@@ -21,6 +22,8 @@ from pesalango_server.storage.database import (
     Write,
 )
 
+_CONNECT_TIMEOUT_S = 5
+
 _OK = (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK)
 
 # Classes of SQLSTATE that say "not now" rather than "not like this": connection, resources,
@@ -28,11 +31,20 @@ _OK = (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK)
 _UNAVAILABLE_CLASSES = ("08", "53", "57", "58")
 _UNAVAILABLE_STATES = ("55P03", "25P02", "25P03", "25006", "40001", "40P01")
 
+# Every statement looks rows up by key, in the order in which its joins are written. A planner that
+# sees a table empty, as all are at first, would rather scan it, and keep that plan while it grows.
+_PLANS = (
+    "SET plan_cache_mode = force_generic_plan",
+    "SET enable_seqscan = off",
+    "SET enable_hashjoin = off",
+    "SET enable_mergejoin = off",
+    "SET join_collapse_limit = 1",
+    "SET jit = off",
+)
+
 _SETTINGS = (
     "SET lock_timeout = '{lock_timeout_ms}ms'",
     "SET idle_in_transaction_session_timeout = '5s'",
-    "SET plan_cache_mode = force_generic_plan",
-    "SET jit = off",
     "SET TIME ZONE 'UTC'",
     "SET bytea_output = 'hex'",
 )
@@ -42,7 +54,6 @@ def connect(conninfo: str, *, schema: str) -> pq.abc.PGconn:
     """A connection whose unqualified names mean `schema`. Raises `StorageUnavailable`."""
     try:
         parameters = {
-            "connect_timeout": "5",
             "keepalives_idle": "10",
             "keepalives_interval": "5",
             "keepalives_count": "3",
@@ -51,12 +62,35 @@ def connect(conninfo: str, *, schema: str) -> pq.abc.PGconn:
         }
     except psycopg.Error as error:
         raise StorageUnavailable(f"the database address cannot be read: {error}") from error
-    connection = pq.PGconn.connect(psycopg.conninfo.make_conninfo("", **parameters).encode())
+    connection = _open(psycopg.conninfo.make_conninfo("", **parameters))
     if connection.status != pq.ConnStatus.OK:
         message = connection.get_error_message().strip()
         connection.finish()
         raise StorageUnavailable(f"the database cannot be reached: {message}")
     run_simple(connection, f'SET search_path = "{schema}"')
+    return connection
+
+
+def _open(conninfo: str) -> pq.abc.PGconn:
+    """Connect while other threads run: libpq's own waiting would hold the interpreter's lock."""
+    connection = pq.PGconn.connect_start(conninfo.encode())
+    until = time.monotonic() + _CONNECT_TIMEOUT_S
+    wants: int = pq.PollingStatus.WRITING
+    while connection.status != pq.ConnStatus.BAD and wants != pq.PollingStatus.OK:
+        # The socket may be another one after each step: libpq tries one address after another.
+        poll = select.poll()
+        poll.register(
+            connection.socket,
+            select.POLLIN if wants == pq.PollingStatus.READING else select.POLLOUT,
+        )
+        if not poll.poll(max(0.0, until - time.monotonic()) * 1000):
+            connection.finish()
+            raise StorageUnavailable(
+                f"the database cannot be reached: no answer within {_CONNECT_TIMEOUT_S} s"
+            )
+        wants = connection.connect_poll()
+        if wants == pq.PollingStatus.FAILED:
+            break
     return connection
 
 
@@ -189,7 +223,7 @@ class PostgresWriter:
         """See `Writer.reconnect`."""
         self.close()
         connection = connect(self._conninfo, schema=self._schema)
-        for setting in _SETTINGS:
+        for setting in (*_PLANS, *_SETTINGS):
             run_simple(connection, setting.format(lock_timeout_ms=self._lock_timeout_ms))
         self._connection = connection
         self._pipeline = Pipeline(connection)
@@ -237,9 +271,13 @@ class PostgresWriter:
         connection = self._connection
         if connection is None or connection.transaction_status == pq.TransactionStatus.IDLE:
             return
-        connection.nonblocking = 0
-        result = connection.exec_(b"ROLLBACK")
-        connection.nonblocking = 1
+        try:
+            connection.nonblocking = 0
+            result = connection.exec_(b"ROLLBACK")
+            connection.nonblocking = 1
+        except psycopg.OperationalError:
+            self.close()
+            return
         if result.status not in _OK:
             self.close()
 
@@ -262,7 +300,8 @@ class PostgresReader:
         connection = connect(self._conninfo, schema=self._schema)
         run_simple(connection, "SET default_transaction_read_only = on")
         run_simple(connection, "SET statement_timeout = '5s'")
-        run_simple(connection, "SET plan_cache_mode = force_generic_plan")
+        for setting in _PLANS:
+            run_simple(connection, setting)
         self._connection, self._pipeline = connection, Pipeline(connection)
 
     def read(self, read: Read) -> bytes:

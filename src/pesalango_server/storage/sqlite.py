@@ -1,5 +1,6 @@
 """SQLite through apsw: the writer of an engine, the readers of workers, and how both are opened."""
 
+import contextlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -133,7 +134,9 @@ class SqliteWriter:
 
     def close(self) -> None:
         """See `Writer.close`."""
-        self._connection.close(True)
+        # What cannot be copied from the log into the database now is copied by the next connection.
+        with contextlib.suppress(apsw.Error):
+            self._connection.close(True)
 
 
 class SqliteReader:

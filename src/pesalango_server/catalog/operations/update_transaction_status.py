@@ -9,7 +9,19 @@ from typing import Final
 from msgspec.structs import replace
 
 from pesalango_server.catalog import codes, fields, kinds
-from pesalango_server.catalog.answers import listener_acknowledgement
+from pesalango_server.catalog.answers import (
+    CONVERSATION_ID,
+    ORIGINAL_CONVERSATION_ID,
+    RESPONSE_CODE,
+    RESPONSE_DESC,
+    RESULT_CODE,
+    RESULT_DESC,
+    THIRD_PARTY_CONVERSATION_ID,
+    TRANSACTION_ID,
+    answer,
+    listener_acknowledgement,
+    returned,
+)
 from pesalango_server.catalog.codes import by_check, by_nothing
 from pesalango_server.catalog.model import Code, Field, Product, TriggerOutcome, TriggerRow
 from pesalango_server.catalog.operations import reversal
@@ -26,6 +38,12 @@ _OWN_ROWS: Final[dict[str, Code]] = {
         codes.INSUFFICIENT_BALANCE, "the amount was set aside at the first step"
     ),
 }
+
+_RESPONSE_CODE: Final = replace(RESPONSE_CODE, example=codes.SETTLED)
+_TRANSACTION_ID: Final = replace(
+    TRANSACTION_ID, description="The id of the reservation, as answered by the first step."
+)
+_RETURNED_TRANSACTION_ID: Final = returned(_TRANSACTION_ID)
 
 OPERATION: Final = replace(
     reversal.OPERATION,
@@ -61,6 +79,25 @@ OPERATION: Final = replace(
             description="What becomes of the reservation.",
             example="1",
         ),
+    ),
+    answer=answer(
+        _RESPONSE_CODE,
+        RESPONSE_DESC,
+        _TRANSACTION_ID,
+        CONVERSATION_ID,
+        THIRD_PARTY_CONVERSATION_ID,
+        reference=_TRANSACTION_ID,
+    ),
+    acknowledgement=answer(
+        _RESPONSE_CODE, RESPONSE_DESC, CONVERSATION_ID, THIRD_PARTY_CONVERSATION_ID
+    ),
+    callback=answer(
+        ORIGINAL_CONVERSATION_ID,
+        _RETURNED_TRANSACTION_ID,
+        replace(RESULT_CODE, example=codes.SETTLED),
+        RESULT_DESC,
+        returned(THIRD_PARTY_CONVERSATION_ID),
+        reference=_RETURNED_TRANSACTION_ID,
     ),
     codes=tuple(_OWN_ROWS.get(row.code, row) for row in reversal.OPERATION.codes),
     listener_acknowledgement=listener_acknowledgement(codes.SETTLED),

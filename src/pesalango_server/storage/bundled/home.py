@@ -17,17 +17,16 @@ import shutil
 import socket
 import stat
 import tempfile
-import time
 from pathlib import Path
 from urllib.parse import quote
 
 from pesalango_server.storage.bundled.identity import BundledPostgresError, Identity
+from pesalango_server.storage.bundled.waiting import wait_until
 
 SUPERUSER = "pesalango"
 PORT = 5432
 """Only a part of the socket's name: nothing listens on the network."""
 
-_POLL_INTERVAL_S = 0.01
 _SCRATCH_PREFIX = "new-"
 
 
@@ -65,24 +64,21 @@ class BundledHome:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         try:
             self.own(path)
-            self._wait_for_lock(descriptor, timeout_ms)
-            os.truncate(descriptor, 0)
-            os.pwrite(descriptor, str(os.getpid()).encode("ascii"), 0)
+            self._claim(descriptor, timeout_ms)
         except BaseException:
             os.close(descriptor)
             raise
         return descriptor
 
-    def _wait_for_lock(self, descriptor: int, timeout_ms: int) -> None:
-        deadline = time.monotonic() + timeout_ms / 1000
-        while not _try_lock(descriptor):
-            if time.monotonic() > deadline:
-                holder = os.pread(descriptor, 20, 0).decode("ascii", "replace")
-                raise BundledPostgresError(
-                    f"the PostgreSQL in {self.data_dir} is already run by process "
-                    f"{holder or '?'}; stop that, or choose another data directory"
-                )
-            time.sleep(_POLL_INTERVAL_S)
+    def _claim(self, descriptor: int, timeout_ms: int) -> None:
+        if not wait_until(lambda: _try_lock(descriptor), timeout_ms=timeout_ms):
+            holder = os.pread(descriptor, 20, 0).decode("ascii", "replace")
+            raise BundledPostgresError(
+                f"the PostgreSQL in {self.data_dir} is already run by process "
+                f"{holder or '?'}; stop that, or choose another data directory"
+            )
+        os.truncate(descriptor, 0)
+        os.pwrite(descriptor, str(os.getpid()).encode("ascii"), 0)
 
     def write_file(self, path: Path, text: str) -> None:
         """Write a file of mode 0600 whole or not at all, and on the disk before it returns."""

@@ -11,7 +11,6 @@ import os
 import signal
 import subprocess
 import threading
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -40,8 +39,7 @@ from pesalango_server.storage.bundled.postmaster import (
     is_running_in,
     read_postmaster,
 )
-
-_POLL_INTERVAL_S = 0.005
+from pesalango_server.storage.bundled.waiting import wait_until
 
 
 class BundledLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -238,16 +236,19 @@ class BundledPostgres:
             f"the PostgreSQL process {self.process_id} cannot be ended; see what its disk waits for"
         )
 
+    def _is_ready(self) -> bool:
+        postmaster = read_postmaster(self._home.cluster)
+        # One that was killed may have left the file of its own.
+        is_own = postmaster is not None and postmaster.process_id == self.process_id
+        return postmaster is not None and is_own and postmaster.is_ready
+
     def _wait_until_ready(self, log_start: int) -> None:
-        deadline = time.monotonic() + self._limits.start_timeout_ms / 1000
-        while True:
-            postmaster = read_postmaster(self._home.cluster)
-            is_ours = postmaster is not None and postmaster.process_id == self._process.pid
-            if postmaster is not None and is_ours and postmaster.is_ready:
-                return
-            if not self.is_running or time.monotonic() > deadline:
-                break
-            time.sleep(_POLL_INTERVAL_S)
+        wait_until(
+            lambda: self._is_ready() or not self.is_running,
+            timeout_ms=self._limits.start_timeout_ms,
+        )
+        if self._is_ready() and self.is_running:
+            return
         with self._home.log.open("rb") as log:
             log.seek(log_start)
             lines = find_last_lines(log.read().decode("utf-8", "replace"))

@@ -3,18 +3,16 @@
 import contextlib
 import os
 import signal
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from pesalango_server.storage.bundled.identity import BundledPostgresError
+from pesalango_server.storage.bundled.waiting import wait_until
 
 if TYPE_CHECKING:
     import psutil
-
-_POLL_INTERVAL_S = 0.01
 
 
 class Postmaster(msgspec.Struct, frozen=True):
@@ -122,6 +120,4 @@ def _end_processes(
         with contextlib.suppress(psutil.Error):
             if process.ppid() not in numbers or end_signal is signal.SIGKILL:
                 process.send_signal(end_signal)
-    deadline = time.monotonic() + timeout_ms / 1000
-    while not all(is_over(process) for process in processes) and time.monotonic() < deadline:
-        time.sleep(_POLL_INTERVAL_S)
+    wait_until(lambda: all(is_over(process) for process in processes), timeout_ms=timeout_ms)

@@ -139,7 +139,7 @@ CREATE TABLE sessions (
     CHECK (live_ms <= ends_ms)
 );
 
-CREATE INDEX sessions_end ON sessions (ends_ms);
+CREATE INDEX sessions_end ON sessions (ledger, ends_ms);
 
 CREATE TABLE batches (
     ledger bigint NOT NULL,
@@ -167,3 +167,13 @@ CREATE TRIGGER transfers_are_append_only BEFORE UPDATE OR DELETE ON transfers
 FOR EACH ROW EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER batches_are_append_only BEFORE UPDATE OR DELETE ON batches
 FOR EACH ROW EXECUTE FUNCTION refuse_change();
+
+-- Emptying a table fires no trigger of its rows.
+CREATE TRIGGER payments_are_never_emptied BEFORE TRUNCATE ON payments
+EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER payment_changes_are_never_emptied BEFORE TRUNCATE ON payment_changes
+EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER transfers_are_never_emptied BEFORE TRUNCATE ON transfers
+EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER batches_are_never_emptied BEFORE TRUNCATE ON batches
+EXECUTE FUNCTION refuse_change();

@@ -139,7 +139,7 @@ CREATE TABLE sessions (
     CHECK (live_ms <= ends_ms)
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX sessions_end ON sessions (ends_ms);
+CREATE INDEX sessions_end ON sessions (ledger, ends_ms);
 
 CREATE TABLE batches (
     ledger INTEGER NOT NULL,

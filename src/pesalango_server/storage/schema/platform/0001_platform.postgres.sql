@@ -86,3 +86,5 @@ $$;
 
 CREATE TRIGGER audit_events_are_append_only BEFORE UPDATE OR DELETE ON audit_events
 FOR EACH ROW EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER audit_events_are_never_emptied BEFORE TRUNCATE ON audit_events
+EXECUTE FUNCTION refuse_change();

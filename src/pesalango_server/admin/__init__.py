@@ -1,0 +1,1 @@
+"""The admin API: the one door through which an installation is administered."""

@@ -1,0 +1,36 @@
+"""How results are shown: tables for people, JSON for programs."""
+
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+PIPE_COLUMNS = 400
+"""Nothing is cut off or folded where no terminal says how wide it is."""
+
+
+def print_json(value: Any) -> None:
+    """One document, as the admin API answers it."""
+    print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """A table; a column whose name ends in `>` is aligned to the right."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        justify: Literal["left", "right"] = "right" if column.endswith(">") else "left"
+        table.add_column(column.removesuffix(">"), justify=justify, overflow="fold")
+    for row in rows:
+        # Names are data: brackets in them are no markup.
+        table.add_row(*[Text("" if cell is None else str(cell)) for cell in row])
+    width = None if sys.stdout.isatty() else PIPE_COLUMNS
+    Console(width=width, highlight=False).print(table)
+
+
+def join(items: Iterable[str]) -> str:
+    """A short list in a cell."""
+    return " ".join(items) or "none"

@@ -1,0 +1,122 @@
+"""A customer pays an organisation: one command to the engine, one answer."""
+
+from typing import Final
+
+from pesalango_server.applications.model import Application
+from pesalango_server.catalog.codes import INTERNAL_ERROR, SERVICE_UNAVAILABLE
+from pesalango_server.catalog.model import Operation
+from pesalango_server.catalog.operations.c2b_single_stage import OPERATION
+from pesalango_server.catalog.questions import Checked
+from pesalango_server.catalog.triggers import find_trigger
+from pesalango_server.gateway.answers import Answer
+from pesalango_server.gateway.use_case import Place, send_command, withhold_after_fault
+from pesalango_server.kernel.invariant import ensure
+from pesalango_server.kernel.message import AnyOutcome, Fault, FaultKind, PaymentOutcome
+from pesalango_server.ledger.model import OperationKind
+from pesalango_server.ledger.statuses import Status
+from pesalango_server.payments.commands import TakeC2b
+from pesalango_server.payments.outcomes import CODES, TRIGGERED_STATUSES
+
+_CODES: Final[dict[int, str]] = {int(status): code for status, code in CODES.items()}
+_FAULT_CODES: Final = {
+    FaultKind.INTERNAL: INTERNAL_ERROR,
+    FaultKind.UNAVAILABLE: SERVICE_UNAVAILABLE,
+}
+
+
+class C2bSingleStage:
+    """See `UseCase`."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._environment = place.environment
+        self._market = place.market.path_value
+        self._has_triggers = place.environment.name == "sandbox"
+        installation = place.configuration.installation
+        self._make_duplicate_key = installation.duplicate_keys.make
+        self._encode_id = installation.ids.encode
+        self._success = _split_success(OPERATION)
+        self._success_status = OPERATION.success.http_status
+        self._success_code = OPERATION.success.code
+
+    async def answer(self, application: Application, checked: Checked) -> Answer:
+        """See `UseCase.answer`."""
+        environment = self._environment
+        values = checked.values
+        reference = values["third_party_conversation_id"]
+        organisation_code = values["service_provider_code"]
+        trigger = find_trigger(OPERATION, checked) if self._has_triggers else None
+        ledger = await environment.find_ledger(
+            application.environments[environment.name].world, self._market
+        )
+        ensure(ledger is not None, "a session belongs to a ledger that was opened")
+        command = TakeC2b(
+            ledger or 0,
+            application.id,
+            organisation_code,
+            organisation_code in application.organisations,
+            values["customer_msisdn"],
+            checked.amount_minor or 0,
+            values["transaction_reference"],
+            reference,
+            values["purchased_items_description"],
+            self._make_duplicate_key(
+                application=application.id,
+                operation=OperationKind.C2B_SINGLE_STAGE,
+                reference=reference,
+            ),
+            0 if trigger is None else TRIGGERED_STATUSES[trigger.code],
+            environment.approves_unscripted,
+            environment.wait_ms,
+        )
+        outcome = await send_command(self._place, command)
+        try:
+            return self._render(outcome, reference)
+        except Exception as fault:
+            raise withhold_after_fault(self._place, fault, outcome) from fault
+
+    def _render(self, outcome: AnyOutcome, reference: str) -> Answer:
+        answers = self._place.answers
+        if isinstance(outcome, Fault):
+            return answers.refuse(_FAULT_CODES[outcome.kind], third_party_conversation_id=reference)
+        ensure(isinstance(outcome, PaymentOutcome), "a payment has the outcome of a payment")
+        payment, status = outcome.payment, outcome.status  # type: ignore[union-attr]
+        if status == Status.COMPLETED:
+            transaction_id, conversation_id = self._encode_id(payment)
+            # The reference passed its pattern, in which nothing needs escaping.
+            head, before_conversation, before_reference, end = self._success
+            body = (
+                f"{head}{transaction_id}{before_conversation}{conversation_id}"
+                f"{before_reference}{reference}{end}"
+            )
+            return Answer(self._success_status, self._success_code, body.encode())
+        code = _CODES[status]
+        ensure(code != self._success_code, "only a completed payment is a success")
+        return answers.refuse(
+            code,
+            third_party_conversation_id=reference,
+            conversation_id=self._encode_id(payment)[1] if payment else None,
+        )
+
+
+def _split_success(operation: Operation) -> tuple[str, str, str, str]:
+    """The body of a success, cut where TransactionID, ConversationID and reference go."""
+    names = [field.wire_name for field in operation.answer.fields]
+    ensure(
+        [field.name for field in operation.answer.fields]
+        == [
+            "response_code",
+            "response_description",
+            "transaction_id",
+            "conversation_id",
+            "third_party_conversation_id",
+        ],
+        "the answer has these fields",
+    )
+    success = operation.success
+    return (
+        f'{{"{names[0]}":"{success.code}","{names[1]}":"{success.text}","{names[2]}":"',
+        f'","{names[3]}":"',
+        f'","{names[4]}":"',
+        '"}',
+    )

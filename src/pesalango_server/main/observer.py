@@ -1,0 +1,46 @@
+"""What engines do, as log lines and metrics."""
+
+import structlog
+
+from pesalango_server.kernel.clock import Clock
+from pesalango_server.telemetry import Metrics
+
+REPEATED_WITHIN_MS = 10_000
+"""The same trouble is logged once in so long: a database that is away would fill the disk."""
+
+_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 5)
+
+log = structlog.get_logger("engine")
+
+
+class Observer:
+    """See `engine.EngineObserver`. Used by one engine's thread."""
+
+    def __init__(self, database: str, clock: Clock, metrics: Metrics) -> None:
+        self._database = database
+        self._clock = clock
+        self._size = metrics.histogram(
+            "batch_commands", "Commands in a batch.", bounds=_SIZES, database=database
+        )
+        self._duration = metrics.histogram(
+            "batch_seconds",
+            "Time from lock to commit of a batch.",
+            bounds=_SECONDS,
+            database=database,
+        )
+        self._seen: dict[str, int] = {}
+
+    def observe_batch(self, *, commands: int, duration_ms: float) -> None:
+        """See `EngineObserver.observe_batch`."""
+        self._size.observe(commands)
+        self._duration.observe(duration_ms / 1000)
+
+    def observe_trouble(self, event: str, error: BaseException | None) -> None:
+        """See `EngineObserver.observe_trouble`."""
+        now_ms = self._clock.monotonic_ms()
+        kind = f"{event}/{type(error).__name__}"
+        if now_ms - self._seen.get(kind, -REPEATED_WITHIN_MS) < REPEATED_WITHIN_MS:
+            return
+        self._seen[kind] = now_ms
+        log.error(event, database=self._database, reason=str(error), exc_info=error)

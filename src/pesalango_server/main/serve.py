@@ -1,0 +1,113 @@
+"""`serve` and its companions for operators: `migrate`, and the first admin token."""
+
+import contextlib
+from collections.abc import Callable
+
+from pesalango_server.applications.commands import AddAdminToken
+from pesalango_server.applications.keys import CredentialHasher, make_admin_token
+from pesalango_server.kernel.clock import SystemClock
+from pesalango_server.kernel.message import Done, Refused
+from pesalango_server.main.bootstrap import Bootstrap
+from pesalango_server.main.engines import EngineUnit
+from pesalango_server.main.server import Listener, Server, ServerFailed
+from pesalango_server.main.up import make_engines, open_places, read_platform
+from pesalango_server.settings import Settings
+from pesalango_server.storage.address import DatabaseAddress
+from pesalango_server.storage.migrations import check_schema
+from pesalango_server.storage.migrations import migrate as migrate_database
+
+
+class Serve:
+    """One run of `serve`: no seed, no credentials, a schema that must be current."""
+
+    def __init__(self, settings: Settings, say: Callable[[str], None]) -> None:
+        self._settings = settings
+        self._say = say
+
+    def run(self) -> int:
+        """Serve until stopped; the exit status. Raises `ServerFailed` and kin."""
+        with contextlib.ExitStack() as stack:
+            listeners = [
+                _listen(self._settings.listen, gateway=True),
+                _listen(self._settings.admin_listen, admin=True),
+            ]
+            for listener in listeners:
+                stack.callback(listener.socket.close)
+            addresses = stack.enter_context(open_places(self._settings))
+            for address in addresses.values():
+                check_schema(address)
+            servers: list[Server] = []
+            engines = make_engines(
+                self._settings,
+                addresses,
+                lambda name, error: servers[0].engine_ended(name, error),
+                needs_clock_confirmation=True,
+            )
+            prepare_installation(engines["platform"], addresses["platform"], self._settings)
+            servers.append(
+                Server(
+                    self._settings,
+                    clock=SystemClock(),
+                    addresses=addresses,
+                    engines=list(engines.values()),
+                    listeners=listeners,
+                    is_demonstration=False,
+                )
+            )
+            servers[0].start()
+            self._say(f"The operator's API is served at {listeners[0].url}.")
+            self._say(f"The admin API is served at {listeners[1].url}/admin/v1.")
+            return servers[0].run()
+
+
+def _listen(address: str, *, gateway: bool = False, admin: bool = False) -> Listener:
+    host, _, port = address.rpartition(":")
+    if int(port) > 65_535:
+        raise ServerFailed(f"{address} is no address to listen on: a port is at most 65535")
+    return Listener(host.strip("[]"), int(port), gateway=gateway, admin=admin)
+
+
+def prepare_installation(
+    platform: EngineUnit, address: DatabaseAddress, settings: Settings
+) -> None:
+    """Secrets, platform keys and the first worlds, where they are absent."""
+    bootstrap = Bootstrap(platform, read_platform(address))
+    bootstrap.ensure_secrets(key_bits=settings.platform_key_bits)
+    bootstrap.ensure_worlds()
+
+
+def migrate(settings: Settings, say: Callable[[str], None]) -> None:
+    """Bring the databases up to date; two that start at once do no harm."""
+    with open_places(settings) as addresses:
+        for address in addresses.values():
+            applied = migrate_database(address)
+            what = f"applied {', '.join(applied)}" if applied else "is current"
+            say(f"{address.name}: {what}")
+
+
+def create_token_offline(settings: Settings, name: str, *, replaces: bool = False) -> str:
+    """An admin token where no server holds the database; the token, shown once."""
+    with open_places(settings) as addresses:
+        address = addresses["platform"]
+        check_schema(address)
+        engines = make_engines(
+            settings,
+            {"platform": address},
+            lambda database, error: None,
+            needs_clock_confirmation=True,
+        )
+        platform = engines["platform"]
+        prepare_installation(platform, address, settings)
+        hasher = CredentialHasher(read_platform(address).secrets["credentials"])
+        token = make_admin_token()
+        outcome = platform.run_now(
+            AddAdminToken(
+                0, "command line", name, hasher.hash_admin_token(token), replaces=replaces
+            )
+        )
+        platform.engine.writer.close()
+        if isinstance(outcome, Refused):
+            raise ServerFailed(outcome.reason)
+        if not isinstance(outcome, Done):
+            raise ServerFailed(f"the token could not be stored: {outcome}")
+        return token

@@ -1,0 +1,238 @@
+"""`up`: everything on one machine, with one command and nothing to prepare."""
+
+import contextlib
+import http.client
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import structlog
+
+from pesalango_server.applications.model import Configuration
+from pesalango_server.applications.store import read_configuration
+from pesalango_server.catalog.markets import MARKETS
+from pesalango_server.gateway.self_check import SelfCheckReport, run_self_check
+from pesalango_server.kernel.clock import SystemClock
+from pesalango_server.main.bootstrap import (
+    Bootstrap,
+    Credentials,
+    read_credentials,
+    write_credentials,
+)
+from pesalango_server.main.engines import EngineUnit
+from pesalango_server.main.observer import Observer
+from pesalango_server.main.server import Listener, Server, ServerFailed, make_data_dir
+from pesalango_server.sandbox.seed import SELF_CHECK_CUSTOMER, SELF_CHECK_ORGANISATION
+from pesalango_server.settings import Settings
+from pesalango_server.storage.address import (
+    DatabaseAddress,
+    check_durability,
+    list_addresses,
+    open_database_reader,
+)
+from pesalango_server.storage.bundled import BundledPostgres
+from pesalango_server.storage.lockfile import DirectoryLock
+from pesalango_server.storage.migrations import migrate
+from pesalango_server.telemetry import Metrics
+
+READY_WITHIN_S = 30
+
+log = structlog.get_logger("up")
+
+
+@contextlib.contextmanager
+def open_places(settings: Settings) -> Iterator[dict[str, DatabaseAddress]]:
+    """The data directory, locked, and the databases in it or elsewhere, started where bundled."""
+    data_dir = Path(settings.data_dir).resolve()
+    make_data_dir(data_dir)
+    lock = DirectoryLock(data_dir)
+    try:
+        with contextlib.ExitStack() as stack:
+            conninfo = settings.database_url
+            if settings.database == "postgres":
+                bundled = stack.enter_context(BundledPostgres.start(data_dir / "postgres"))
+                conninfo = bundled.url
+            if conninfo is not None:
+                check_durability(conninfo, allows_unsafe=settings.allow_unsafe_postgres)
+            yield list_addresses(data_dir=data_dir, conninfo=conninfo)
+    finally:
+        lock.release()
+
+
+def make_engines(
+    settings: Settings,
+    addresses: dict[str, DatabaseAddress],
+    on_end: Callable[[str, BaseException | None], None],
+    *,
+    needs_clock_confirmation: bool,
+) -> dict[str, EngineUnit]:
+    """One engine a database, not started yet."""
+    clock = SystemClock()
+    metrics = Metrics()
+    metrics.flush_in_background()
+    return {
+        name: EngineUnit(
+            address,
+            clock,
+            observer=Observer(name, clock, metrics),
+            batch_commands_max=settings.batch_commands_max,
+            lock_timeout_ms=settings.lock_timeout_ms,
+            on_end=on_end,
+            needs_clock_confirmation=needs_clock_confirmation,
+        )
+        for name, address in addresses.items()
+    }
+
+
+def read_platform(address: DatabaseAddress) -> Configuration:
+    """The configuration as it stands."""
+    reader = open_database_reader(address)
+    try:
+        return read_configuration(reader, wall_ms=SystemClock().wall_ms())
+    finally:
+        reader.close()
+
+
+class Up:
+    """One run of `up`; `say` is told, line by line, what a person should read."""
+
+    def __init__(self, settings: Settings, say: Callable[[str], None]) -> None:
+        self._settings = settings
+        self._say = say
+        self._data_dir = Path(settings.data_dir).resolve()
+
+    def run(self) -> int:
+        """Start, check, serve until stopped; the exit status. Raises `ServerFailed` and kin."""
+        started = time.monotonic()
+        # The port first: when it is taken nothing else needs to happen.
+        listener = Listener(
+            self._settings.host, self._settings.port, gateway=True, admin=True
+        )
+        try:
+            with open_places(self._settings) as addresses:
+                return self._run_on(addresses, listener, started)
+        finally:
+            listener.socket.close()
+
+    def _run_on(
+        self, addresses: dict[str, DatabaseAddress], listener: Listener, started: float
+    ) -> int:
+        for address in addresses.values():
+            migrate(address)
+        server_box: list[Server] = []
+        engines = make_engines(
+            self._settings,
+            addresses,
+            lambda name, error: server_box[0].engine_ended(name, error),
+            needs_clock_confirmation=False,
+        )
+        credentials, self_check_key, notes = self._prepare(
+            engines["platform"], addresses["platform"], listener
+        )
+        server = Server(
+            self._settings,
+            clock=SystemClock(),
+            addresses=addresses,
+            engines=list(engines.values()),
+            listeners=[listener],
+            is_demonstration=True,
+        )
+        server_box.append(server)
+        server.start()
+        checking = threading.Thread(
+            target=self._check_and_tell,
+            args=(server, credentials, self_check_key, notes, started),
+            name="self-check",
+            daemon=True,
+        )
+        checking.start()
+        try:
+            return server.run()
+        finally:
+            self._say("Stopped; everything that was answered is in the data directory.")
+
+    def _prepare(
+        self, platform: EngineUnit, address: DatabaseAddress, listener: Listener
+    ) -> tuple[Credentials, str, list[str]]:
+        configuration = read_platform(address)
+        bootstrap = Bootstrap(platform, configuration)
+        if bootstrap.ensure_secrets(key_bits=self._settings.platform_key_bits):
+            bootstrap = Bootstrap(platform, read_platform(address))
+        worlds = bootstrap.ensure_worlds()
+        path = self._data_dir / "credentials.json"
+        credentials = bootstrap.ensure_credentials(
+            read_credentials(path), base_url=listener.url, worlds=worlds
+        )
+        self_check_key = bootstrap.ensure_self_check_key(worlds)
+        write_credentials(path, credentials)
+        return credentials, self_check_key, bootstrap.notes
+
+    def _check_and_tell(
+        self,
+        server: Server,
+        credentials: Credentials,
+        self_check_key: str,
+        notes: list[str],
+        started: float,
+    ) -> None:
+        try:
+            wait_until_ready(credentials.base_url)
+            report = run_self_check(
+                credentials.base_url,
+                public_key=credentials.sandbox.public_key,
+                api_key=self_check_key,
+                market=MARKETS[0],
+                msisdn=SELF_CHECK_CUSTOMER,
+                organisation=SELF_CHECK_ORGANISATION,
+            )
+        except Exception as error:  # noqa: BLE001 - the server must not look healthy then
+            server.fail(f"the self-check failed: {error}")
+            return
+        self._tell(credentials, report, notes, time.monotonic() - started)
+
+    def _tell(
+        self,
+        credentials: Credentials,
+        report: SelfCheckReport,
+        notes: list[str],
+        seconds: float,
+    ) -> None:
+        say = self._say
+        say(f"Pesalango is ready at {credentials.base_url} ({seconds:.1f} s).")
+        say(
+            f"Self-check: session, payment {report.transaction_id} of {report.amount} "
+            f"{report.currency}, query: {report.transaction_status}; in a world of its own."
+        )
+        for note in notes:
+            say(f"Note: {note}.")
+        say("")
+        say(f"API key        {credentials.sandbox.api_key}")
+        say(f"Organisation   {credentials.sandbox.service_provider_code}")
+        say(f"Sandbox        {credentials.base_url}/sandbox/ipg/v2/{MARKETS[0].path_value}/")
+        say(f"Openapi        {credentials.base_url}/openapi/ipg/v2/{MARKETS[0].path_value}/")
+        say("               (a demonstration here: its money is play money as well)")
+        say(f"Admin API      {credentials.admin_url} (its token is in the file below)")
+        say(f"All of it      {self._data_dir / 'credentials.json'}")
+        say("")
+        say("Next: docs/guide/first-payment.md takes a payment step by step; Ctrl-C stops.")
+
+
+def wait_until_ready(base_url: str) -> None:
+    """Wait until payments can be taken. Raises `ServerFailed` when that takes too long."""
+    host, _, port = base_url.removeprefix("http://").rpartition(":")
+    until = time.monotonic() + READY_WITHIN_S
+    wake = threading.Event()
+    while time.monotonic() < until:
+        connection = http.client.HTTPConnection(host.strip("[]"), int(port), timeout=5)
+        try:
+            connection.request("GET", "/health/ready")
+            if connection.getresponse().status == http.client.OK:
+                return
+        except OSError:
+            # Nobody listens yet.
+            log.debug("not_ready_yet")
+        finally:
+            connection.close()
+        wake.wait(0.02)
+    raise ServerFailed("the server did not become ready; the log above says why")

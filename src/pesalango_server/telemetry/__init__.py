@@ -1,0 +1,17 @@
+"""What the server tells its operator: logs with secrets masked, and metrics of all processes."""
+
+from pesalango_server.telemetry.logs import configure_logging, mask_event
+from pesalango_server.telemetry.masking import mask_text, mask_value
+from pesalango_server.telemetry.metrics import Counter, Gauge, Histogram, Metrics, forget_process
+
+__all__ = [
+    "Counter",
+    "Gauge",
+    "Histogram",
+    "Metrics",
+    "configure_logging",
+    "forget_process",
+    "mask_event",
+    "mask_text",
+    "mask_value",
+]

@@ -1,0 +1,244 @@
+"""Whatever arrives, the answer is one of the table's or an error in JSON, and nothing breaks.
+
+Good requests are taken and damaged: values, JSON, headers, single bytes.
+"""
+
+import contextlib
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pesalango_server.catalog.registry import answerable_codes, find
+from tests.api.gateway_world import C2B, MARKET, QUERY, SESSION, World, run_world
+from tests.e2e.server import wait_until
+from tests.unit.http_server import Reply, Wire
+
+TRANSPORT = {400, 401, 404, 405, 408, 413, 429, 431}
+OPERATIONS = {
+    C2B: find("c2b_single_stage"),
+    QUERY: find("query_transaction_status"),
+    SESSION: find("get_session"),
+}
+ANSWERS = {
+    name: {(row.http_status, row.code) for row in answerable_codes(operation)}
+    for name, operation in OPERATIONS.items()
+}
+
+
+@pytest.fixture(scope="module")
+def battered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A gateway of its own, which does not wait long for what does not come."""
+    directory = tmp_path_factory.mktemp("battered")
+    for world in run_world(directory, PESALANGO_REQUEST_DEADLINE_MS="250"):
+        world.pay()
+        yield world
+        # After all of that it is well, the books hold, and no fault of ours was met.
+        assert world.pay()[0] == 201
+        assert world.call("GET", "", path="/health/ready").status == 200
+        log = world.server.read_log()
+        assert "Traceback" not in log
+        assert "request_faulted" not in log
+        audit = world.server.audit()
+        assert audit.returncode == 0, audit.stdout + audit.stderr
+
+
+def check(operation: str, reply: Reply) -> None:
+    """Fail unless the answer is one that the page allows."""
+    content = json.loads(reply.body)
+    assert isinstance(content, dict)
+    assert all(isinstance(value, str) for value in content.values())
+    assert reply.header("content-type") == "application/json"
+    code = content.get("output_ResponseCode")
+    if code is None:
+        assert list(content) == ["output_error"]
+        assert reply.status in TRANSPORT
+    else:
+        assert (reply.status, code) in ANSWERS[operation]
+    text = reply.body.decode()
+    for leak in ("Traceback", 'File "', "<html", "<!DOCTYPE", "site-packages"):
+        assert leak not in text
+
+
+# --- damaged values ------------------------------------------------------------------------------
+
+NASTY = st.sampled_from(
+    [
+        None,
+        "",
+        " ",
+        "\x00",
+        "a\x00b",
+        "10\n",
+        "' OR 1=1 --",
+        "<script>",
+        "é",
+        "１０",
+        "\U0001f600",
+        "x" * 50_000,
+        "0" * 20,
+        "-1",
+        "NaN",
+        "%00",
+        "../../etc",
+        0,
+        -0.0,
+        1e308,
+        10**40,
+        True,
+        False,
+        [],
+        {},
+        ["10"],
+        {"a": {"b": ["c"]}},
+        "000000000005",
+        "ORG001\r\nX: y",
+    ]
+)
+VALUES = NASTY | st.text(max_size=30) | st.integers() | st.floats(allow_nan=False)
+
+
+@st.composite
+def damaged_parameters(draw: st.DrawFn, names: list[str]) -> dict[str, Any]:
+    """Changes of up to three parameters, and perhaps one that nobody knows."""
+    changed = draw(st.lists(st.sampled_from(names), max_size=3, unique=True))
+    changes = {name: draw(VALUES) for name in changed}
+    if draw(st.booleans()):
+        changes[draw(st.text(max_size=10))] = draw(VALUES)
+    return changes
+
+
+C2B_NAMES = [field.wire_name for field in OPERATIONS[C2B].fields] + ["input_ResponseURL"]
+QUERY_NAMES = [field.wire_name for field in OPERATIONS[QUERY].fields] + ["input_ResponseURL"]
+
+bounded = settings(
+    max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+)
+
+
+@bounded
+@given(changes=damaged_parameters(C2B_NAMES))
+def test_a_payment_with_damaged_values_gets_an_answer_of_the_table(
+    battered: World, changes: dict[str, Any]
+) -> None:
+    body = {**battered.payment(), **changes}
+    check(C2B, battered.call("POST", C2B, headers=battered.signed(), body=body))
+
+
+@bounded
+@given(changes=damaged_parameters(QUERY_NAMES), in_query=st.booleans())
+def test_a_query_with_damaged_values_gets_an_answer_of_the_table(
+    battered: World, changes: dict[str, Any], in_query: bool
+) -> None:
+    parameters = {**battered.question("abc"), **changes}
+    if not in_query:
+        reply = battered.call("GET", QUERY, headers=battered.signed(), body=parameters)
+    else:
+        pairs = [f"{name}={value}" for name, value in parameters.items()]
+        # Only what a request line can hold; the rest of it as it is, encoded by nobody.
+        query = "".join(sign for sign in "&".join(pairs) if 33 <= ord(sign) <= 126)
+        reply = battered.call(
+            "GET", QUERY, headers=battered.signed(), query=f"?{query[:12_000].replace('#', '')}"
+        )
+    check(QUERY, reply)
+
+
+# --- damaged bytes -------------------------------------------------------------------------------
+
+
+@st.composite
+def damages(draw: st.DrawFn) -> list[tuple[str, float, int]]:
+    """Up to four places (as a share of the length), what to do there, and with which byte."""
+    what = st.sampled_from(["change", "lose", "put in", "cut", "double"])
+    byte = st.integers(0, 255) | st.sampled_from(list(b"\r\n\x00 :;,\"'{}[]%&="))
+    return draw(st.lists(st.tuples(what, st.floats(0, 1), byte), min_size=1, max_size=4))
+
+
+def damage(data: bytes, steps: list[tuple[str, float, int]]) -> bytes:
+    content = bytearray(data)
+    for what, share, byte in steps:
+        place = min(int(share * len(content)), max(len(content) - 1, 0))
+        if what == "put in" or not content:
+            content.insert(place, byte)
+        elif what == "change":
+            content[place] = byte
+        elif what == "lose":
+            del content[place]
+        elif what == "cut":
+            del content[place + (len(content) - place) // 2 :]
+        else:
+            content[place:place] = content[place : place + 200]
+    return bytes(content)
+
+
+@bounded
+@given(steps=damages())
+def test_a_body_with_damaged_bytes_gets_an_answer_of_the_table(
+    battered: World, steps: list[tuple[str, float, int]]
+) -> None:
+    body = damage(json.dumps(battered.payment()).encode(), steps)
+    check(C2B, battered.call("POST", C2B, headers=battered.signed(), body=body or b"{"))
+
+
+@bounded
+@given(steps=damages(), operation=st.sampled_from([C2B, QUERY, SESSION]))
+def test_a_bearer_with_damaged_bytes_is_not_authorised(
+    battered: World, steps: list[tuple[str, float, int]], operation: str
+) -> None:
+    headers = battered.signed()
+    bearer = damage(headers["Authorization"].encode(), steps)
+    printable = "".join(chr(byte) for byte in bearer if 32 <= byte <= 126)
+    headers["Authorization"] = printable
+    method = "POST" if operation == C2B else "GET"
+    reply = battered.call(method, operation, headers=headers, body=battered.payment())
+    check(operation, reply)
+    if printable != battered.application().bearer:
+        assert reply.status == 401
+
+
+@settings(
+    max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+)
+@given(steps=damages())
+def test_a_request_with_damaged_bytes_anywhere_is_answered_in_json_or_let_go(
+    battered: World, steps: list[tuple[str, float, int]]
+) -> None:
+    body = json.dumps(battered.payment()).encode()
+    lines = [f"POST /sandbox/ipg/v2/{MARKET}/{C2B} HTTP/1.1", "Host: x"]
+    lines += [f"{name}: {value}" for name, value in battered.signed().items()]
+    request = "\r\n".join([*lines, f"Content-Length: {len(body)}", "", ""]).encode() + body
+    with Wire(battered.port) as wire, contextlib.suppress(ConnectionError):
+        wire.send(damage(request, steps))
+        check(C2B, wire.read_reply())
+
+
+# --- one by one ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", C2B_NAMES[:-1])
+@pytest.mark.parametrize("value", [None, "", "\x00", "é" * 9, "x" * 60_000, [], {}, True, 1.5])
+def test_every_field_of_a_payment_may_be_anything(battered: World, name: str, value: Any) -> None:
+    body = {**battered.payment(), name: value}
+    reply = battered.call("POST", C2B, headers=battered.signed(), body=body)
+    check(C2B, reply)
+    # Some fields take nearly any text, and no field takes none, a NUL or something nested.
+    assert reply.status == 400 or value is True or value == 1.5
+
+
+@pytest.mark.parametrize("name", QUERY_NAMES[:-1])
+@pytest.mark.parametrize("value", [None, "", "\x00", "é" * 9, "x" * 60_000, [], {}, True, 1.5])
+def test_every_field_of_a_query_may_be_anything(battered: World, name: str, value: Any) -> None:
+    body = {**battered.question("abc"), name: value}
+    reply = battered.call("GET", QUERY, headers=battered.signed(), body=body)
+    check(QUERY, reply)
+    assert reply.status == 400 or value is True or value == 1.5
+
+
+def test_nothing_but_refusals_is_told_of_it_all(battered: World) -> None:
+    battered.pay(Amount="0")
+    wait_until(
+        lambda: '"code":"INS-15"' in battered.server.read_log(), timeout_s=5, what="the refusal"
+    )

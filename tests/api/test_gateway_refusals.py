@@ -1,0 +1,316 @@
+"""Section by section, who is told what, and which of two faults is told.
+
+Each table has the checks of one operation in their order. A request with one fault gets that row's
+answer; a request with two gets the earlier row's, for every two rows that one request can have.
+"""
+
+import json
+from collections.abc import Callable
+from itertools import combinations
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+
+from tests.api.gateway_world import C2B, MARKET, ORIGIN, QUERY, SESSION, World
+from tests.unit.http_server import Reply
+
+
+@pytest.fixture
+def world(each_world: World) -> World:
+    """Each test on both databases."""
+    return each_world
+
+
+NOT_AUTHORISED = "API or Session key is not authorized"
+
+
+class Request:
+    """A request that is in order, until faults are put into it."""
+
+    def __init__(self, world: World, operation: str) -> None:
+        self.world = world
+        self.operation = operation
+        self.method = "POST" if operation == C2B else "GET"
+        self.market = MARKET
+        self.path: str | None = None
+        self.headers = {"Origin": ORIGIN}
+        self.bearer: str | None = None
+        self.application: set[str] = set()
+        self.organisation: set[str] = set()
+        self.customer: set[str] = set()
+        self.parameters: dict[str, str | None] = {}
+        self.is_unreadable = self.is_too_large = self.is_repeated = False
+
+    def send(self) -> Reply:
+        """Make what the request speaks of, and send it."""
+        world = self.world
+        application = world.application(*self.application)
+        parameters: dict[str, str] = {}
+        if self.operation == C2B:
+            parameters = world.payment(
+                CustomerMSISDN=world.customer(*self.customer),
+                ServiceProviderCode=world.organisation(*self.organisation),
+            )
+        elif self.operation == QUERY:
+            parameters = world.question(
+                "neverheardof", ServiceProviderCode=world.organisation(*self.organisation)
+            )
+        changed: dict[str, str | None] = {**parameters, **self.parameters}
+        parameters = {name: text for name, text in changed.items() if text is not None}
+        secret = application.bearer
+        if self.operation == SESSION:
+            secret = world.encrypt(application.api_key)
+        self.headers["Authorization"] = secret if self.bearer is None else self.bearer
+        body = json.dumps(parameters).encode() if parameters else b""
+        if self.is_unreadable:
+            body = body[:-1]
+        if self.is_too_large:
+            body = body.ljust(70_000)
+        if self.is_repeated:
+            world.call(
+                "POST",
+                C2B,
+                headers=world.signed(application),
+                body=world.payment(
+                    ThirdPartyConversationID=parameters["input_ThirdPartyConversationID"]
+                ),
+            )
+        return world.call(
+            self.method,
+            self.operation,
+            headers=self.headers,
+            body=body,
+            market=self.market,
+            path=self.path,
+        )
+
+
+class Row:
+    """One check: the fault that fails it, and the answer; `touches` is what the fault changes."""
+
+    def __init__(
+        self,
+        name: str,
+        status: int,
+        answer: str,
+        fault: Callable[[Request], object],
+        *touches: str,
+    ) -> None:
+        self.name = name
+        self.status = status
+        self.answer = answer
+        self.fault = fault
+        self.touches = set(touches)
+
+    def __repr__(self) -> str:
+        return self.name
+
+    def check(self, reply: Reply) -> None:
+        """Fail unless the reply is this row's."""
+        content = json.loads(reply.body)
+        told = content.get("output_ResponseCode", content.get("output_error"))
+        assert (reply.status, told) == (self.status, self.answer)
+
+
+def set_to(**values: Any) -> Callable[[Request], None]:
+    def fault(request: Request) -> None:
+        for name, value in values.items():
+            setattr(request, name, value)
+
+    return fault
+
+
+def parameter(name: str, value: str | None) -> Callable[[Request], None]:
+    def fault(request: Request) -> None:
+        request.parameters[f"input_{name}"] = value
+
+    return fault
+
+
+def add_to(whose: str, fault: str) -> Callable[[Request], None]:
+    return lambda request: getattr(request, whose).add(fault)
+
+
+def without_origin(request: Request) -> None:
+    del request.headers["Origin"]
+
+
+def with_origin(value: str) -> Callable[[Request], None]:
+    return lambda request: request.headers.update({"Origin": value})
+
+
+# A number or a code that stands for nobody cannot be locked, poor or suspended besides.
+CUSTOMER = ("msisdn", "locked", "silent", "poor")
+ORGANISATION = ("code", "suspended", "unserved", "foreign")
+NO_BEARER = "Bearer " + "A" * 342 + "=="
+
+DOOR = (
+    Row("no such path", 404, "No such path", set_to(path="/sandbox/ipg/v3/x/"), "path"),
+    Row("wrong method", 405, "Method not allowed", set_to(method="DELETE"), "method"),
+    Row("too large", 413, "Request body too large", set_to(is_too_large=True), "size"),
+    Row("unknown market", 400, "INS-998", set_to(market="vodacomXYZ"), "market"),
+    Row("not authorised", 401, NOT_AUTHORISED, set_to(bearer=NO_BEARER), "bearer"),
+    Row("no origin", 401, "Origin header is missing", without_origin, "origin"),
+    Row("other origin", 401, "Origin not allowed", with_origin("evil.example"), "origin"),
+    Row("source", 401, "Source not allowed", add_to("application", "source"), "source"),
+)
+
+C2B_ROWS = (
+    *DOOR,
+    Row("product of application", 400, "INS-997", add_to("application", "product"), "product"),
+    Row("unreadable", 400, "INS-21", set_to(is_unreadable=True), "size"),
+    Row("missing", 400, "INS-20", parameter("PurchasedItemsDesc", None), "items"),
+    Row("empty", 400, "INS-20", parameter("PurchasedItemsDesc", ""), "items"),
+    Row("amount", 400, "INS-15", parameter("Amount", "10.001"), "amount"),
+    Row("number", 400, "INS-2051", parameter("CustomerMSISDN", "+255"), *CUSTOMER),
+    Row("currency", 400, "INS-26", parameter("Currency", "TZ1"), "currency"),
+    Row("code", 400, "INS-13", parameter("ServiceProviderCode", "A-1"), *ORGANISATION),
+    Row("reference", 400, "INS-17", parameter("TransactionReference", "x" * 21), "reference"),
+    Row("conversation", 400, "INS-28", parameter("ThirdPartyConversationID", "a,b"), "id"),
+    Row("items", 400, "INS-30", parameter("PurchasedItemsDesc", "Rice, two"), "items"),
+    Row("response url", 400, "INS-21", parameter("ResponseURL", "ftp://x.example/"), "url"),
+    Row("country", 400, "INS-998", parameter("Country", "GHA"), "country"),
+    Row("other currency", 400, "INS-26", parameter("Currency", "GHS"), "currency"),
+    Row("duplicate", 409, "INS-10", set_to(is_repeated=True), "id", "product", "source", "foreign"),
+    Row("trigger", 408, "INS-9", parameter("CustomerMSISDN", "000000000002"), *CUSTOMER),
+    Row("nobody's code", 400, "INS-13", parameter("ServiceProviderCode", "NOBODY"), *ORGANISATION),
+    Row("suspended", 400, "INS-13", add_to("organisation", "suspended"), "suspended"),
+    Row("foreign", 400, "INS-13", add_to("application", "organisation"), "foreign"),
+    Row("product of organisation", 400, "INS-997", add_to("organisation", "product"), "unserved"),
+    Row("nobody's number", 400, "INS-2051", parameter("CustomerMSISDN", "255999999999"), *CUSTOMER),
+    Row("locked", 401, "INS-6", add_to("customer", "locked"), "locked"),
+    Row("no approval", 408, "INS-9", add_to("customer", "never"), "silent"),
+    Row("balance", 422, "INS-2006", add_to("customer", "poor"), "poor"),
+)
+
+QUERY_ROWS = (
+    *DOOR,
+    Row("product of application", 400, "INS-997", add_to("application", "product"), "product"),
+    Row("unreadable", 400, "INS-21", set_to(is_unreadable=True), "size"),
+    Row("missing", 400, "INS-20", parameter("QueryReference", None), "question"),
+    Row("question", 400, "INS-21", parameter("QueryReference", "a b"), "question"),
+    Row("code", 400, "INS-13", parameter("ServiceProviderCode", "A-1"), *ORGANISATION),
+    Row("conversation", 400, "INS-28", parameter("ThirdPartyConversationID", "a,b"), "id"),
+    Row("response url", 400, "INS-21", parameter("ResponseURL", "ftp://x.example/"), "url"),
+    Row("country", 400, "INS-998", parameter("Country", "GHA"), "country"),
+    Row("trigger", 401, "INS-6", parameter("QueryReference", "000000000003"), "question"),
+    Row("nobody's code", 400, "INS-13", parameter("ServiceProviderCode", "NOBODY"), *ORGANISATION),
+    Row("suspended", 400, "INS-13", add_to("organisation", "suspended"), "suspended"),
+    Row("foreign", 400, "INS-13", add_to("application", "organisation"), "foreign"),
+    Row("product of organisation", 400, "INS-997", add_to("organisation", "product"), "unserved"),
+    Row("not found", 400, "INS-23", set_to()),
+)
+
+SESSION_ROWS = (
+    *DOOR,
+    Row("unpromoted", 400, "INS-989", add_to("application", "unpromoted"), "unpromoted"),
+)
+
+TABLES = {C2B: C2B_ROWS, QUERY: QUERY_ROWS, SESSION: SESSION_ROWS}
+ONE_FAULT = [(operation, row) for operation, rows in TABLES.items() for row in rows]
+TWO_FAULTS = [
+    (operation, first, second)
+    for operation, rows in TABLES.items()
+    for first, second in combinations(rows, 2)
+    if not first.touches & second.touches
+]
+
+
+@pytest.mark.parametrize("operation", TABLES)
+def test_a_request_without_a_fault_is_served(world: World, operation: str) -> None:
+    reply = Request(world, operation).send()
+    if operation == QUERY:
+        # Nothing can be wrong with it but that there is nothing to find.
+        assert json.loads(reply.body)["output_ResponseCode"] == "INS-23"
+    else:
+        assert json.loads(reply.body)["output_ResponseCode"] == "INS-0"
+
+
+@pytest.mark.parametrize(("operation", "row"), ONE_FAULT, ids=str)
+def test_a_request_with_a_fault_gets_the_answer_of_its_row(
+    world: World, operation: str, row: Row
+) -> None:
+    request = Request(world, operation)
+    row.fault(request)
+    row.check(request.send())
+
+
+@pytest.mark.parametrize(("operation", "first", "second"), TWO_FAULTS, ids=str)
+def test_a_request_with_two_faults_gets_the_answer_of_the_earlier_row(
+    world: World, operation: str, first: Row, second: Row
+) -> None:
+    request = Request(world, operation)
+    # The later one first: what decides is the gateway's order and not ours.
+    second.fault(request)
+    first.fault(request)
+    first.check(request.send())
+
+
+# --- what a refusal looks like -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("operation", "row"),
+    [(operation, row) for operation, row in ONE_FAULT if row.answer.startswith("INS-")],
+    ids=str,
+)
+def test_a_refusal_has_the_fields_of_the_page(world: World, operation: str, row: Row) -> None:
+    request = Request(world, operation)
+    row.fault(request)
+    content = json.loads(request.send().body)
+    fields = {
+        C2B: ["ResponseCode", "ResponseDesc", "TransactionID", "ConversationID", "ThirdPartyConversationID"],
+        QUERY: ["ResponseCode", "ResponseDesc", "ConversationID", "ThirdPartyConversationID", "OriginalTransactionID"],
+        SESSION: ["ResponseCode", "ResponseDesc", "error"],
+    }[operation]  # fmt: skip
+    assert list(content) == [f"output_{name}" for name in fields]
+    assert content.get("output_TransactionID", "N/A") == "N/A"
+    assert content.get("output_OriginalTransactionID", "N/A") == "N/A"
+    if operation != SESSION:
+        assert len(content["output_ConversationID"]) == 32
+
+
+def test_the_id_of_a_refused_request_is_told_as_it_was_sent(world: World) -> None:
+    for sent in ("a,b", "", "é\x00", "x" * 500):
+        _, answer = world.pay(ThirdPartyConversationID=sent)
+        assert answer["output_ThirdPartyConversationID"] == sent
+
+
+def test_the_id_is_told_by_checks_that_come_before_it_is_looked_at(world: World) -> None:
+    application = world.application("product")
+    _, answer = world.pay(application, ThirdPartyConversationID="given")
+    assert answer["output_ResponseCode"] == "INS-997"
+    assert answer["output_ThirdPartyConversationID"] == "given"
+
+
+def test_the_id_is_empty_where_the_body_was_not_read(world: World) -> None:
+    reply = world.call("POST", C2B, headers=world.signed(), body=world.payment(), market="nowhere")
+    assert json.loads(reply.body)["output_ThirdPartyConversationID"] == ""
+
+
+# --- the rest of step 11 -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("script", ["decline", "wrong_pin"])
+def test_a_customer_who_does_not_approve_fails_the_payment(world: World, script: str) -> None:
+    status, answer = world.pay(CustomerMSISDN=world.customer(script))
+    assert (status, answer["output_ResponseCode"]) == (401, "INS-6")
+
+
+def test_a_wallet_that_is_locked_while_its_owner_thinks_fails_the_payment(world: World) -> None:
+    msisdn = world.customer("locked")
+    place = {"market": MARKET}
+    world.admin.call("POST", f"customers/{msisdn}/status", {**place, "status": "active"})
+    world.admin.script(msisdn, "approve", delay_ms=200)
+    with world.start_payment(CustomerMSISDN=msisdn) as payment:
+        world.admin.call("POST", f"customers/{msisdn}/status", {**place, "status": "locked"})
+        status, answer = payment.read()
+    world.admin.script(msisdn, "none")
+    assert (status, answer["output_ResponseCode"]) == (401, "INS-6")
+
+
+def test_form_and_query_string_are_checked_like_a_body(world: World) -> None:
+    form = urlencode(world.payment(Amount="10.001")).encode()
+    reply = world.call("POST", C2B, headers=world.signed(), body=form)
+    assert json.loads(reply.body)["output_ResponseCode"] == "INS-15"

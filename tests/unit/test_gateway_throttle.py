@@ -1,0 +1,89 @@
+"""How often an address may fail to authenticate."""
+
+from ipaddress import ip_address
+
+import pytest
+
+from pesalango_server.gateway.throttle import FailureThrottle
+from tests.unit.manual_clock import ManualClock
+
+HERE = ip_address("198.51.100.7")
+NEIGHBOUR = ip_address("198.51.100.200")
+ELSEWHERE = ip_address("203.0.113.9")
+LOOPBACK = ip_address("127.0.0.1")
+
+
+def make(clock: ManualClock, **changes: int | bool) -> FailureThrottle:
+    settings = {
+        "failures_per_minute": 20,
+        "networks_max": 100,
+        "exempts_loopback": True,
+    } | changes
+    return FailureThrottle(clock, **settings)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+def test_twenty_failures_a_minute_are_free_and_then_there_is_a_wait(clock: ManualClock) -> None:
+    throttle = make(clock)
+    for _ in range(20):
+        assert throttle.seconds_to_wait(HERE) == 0
+        throttle.count_failure(HERE)
+    assert throttle.seconds_to_wait(HERE) == 3
+
+
+def test_neighbours_share_a_bucket_and_others_do_not(clock: ManualClock) -> None:
+    throttle = make(clock)
+    for _ in range(20):
+        throttle.count_failure(HERE)
+    assert throttle.seconds_to_wait(NEIGHBOUR) > 0
+    assert throttle.seconds_to_wait(ELSEWHERE) == 0
+
+
+def test_after_the_wait_one_more_attempt_is_looked_at(clock: ManualClock) -> None:
+    throttle = make(clock)
+    for _ in range(20):
+        throttle.count_failure(HERE)
+    clock.advance(1_000 * throttle.seconds_to_wait(HERE))
+    assert throttle.seconds_to_wait(HERE) == 0
+    throttle.count_failure(HERE)
+    assert throttle.seconds_to_wait(HERE) > 0
+
+
+def test_failures_that_were_under_way_together_are_no_reason_to_wait_for_long(
+    clock: ManualClock,
+) -> None:
+    throttle = make(clock)
+    for _ in range(500):
+        throttle.count_failure(HERE)
+    assert throttle.seconds_to_wait(HERE) <= 60
+    clock.advance(60_000)
+    assert throttle.seconds_to_wait(HERE) == 0
+
+
+def test_loopback_is_exempt_unless_told_otherwise(clock: ManualClock) -> None:
+    exempting, strict = make(clock), make(clock, exempts_loopback=False)
+    for _ in range(30):
+        exempting.count_failure(LOOPBACK)
+        strict.count_failure(LOOPBACK)
+    assert exempting.seconds_to_wait(LOOPBACK) == 0
+    assert strict.seconds_to_wait(LOOPBACK) > 0
+
+
+def test_so_many_networks_are_remembered_and_no_more(clock: ManualClock) -> None:
+    throttle = make(clock, networks_max=10, failures_per_minute=1)
+    addresses = [ip_address(f"10.0.{number}.1") for number in range(50)]
+    for address in addresses:
+        throttle.count_failure(address)
+    waiting = [address for address in addresses if throttle.seconds_to_wait(address)]
+    assert waiting == addresses[-10:]
+
+
+def test_callers_without_an_address_share_one_bucket(clock: ManualClock) -> None:
+    throttle = make(clock, failures_per_minute=2)
+    for _ in range(2):
+        throttle.count_failure(None)
+    assert throttle.seconds_to_wait(None) > 0
