@@ -107,8 +107,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         tuple[str, ...],
         Meta(
             max_length=100,
-            description="Addresses and CIDR ranges of proxies whose `X-Forwarded-For` is "
-            "believed.",
+            description="Addresses and CIDR ranges of proxies whose `X-Forwarded-For` is believed.",
         ),
     ] = ()
 

@@ -185,6 +185,14 @@ def open_dir() -> Iterator[Path]:
 
 
 @pytest.fixture
+def temporary_dir(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A directory for temporary files that nobody else uses, and that has a short path."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as directory:
+        monkeypatch.setattr(tempfile, "tempdir", directory)
+        yield Path(directory)
+
+
+@pytest.fixture
 def refused_namespaces() -> Sequence[str]:
     """A program that takes away from root what it needs to make a user namespace."""
     setpriv = shutil.which("setpriv")
@@ -526,26 +534,23 @@ def test_a_lost_password_is_replaced(data_dir: Path) -> None:
     ["long" * 40, "a, comma", "with \"quotes' and 100% &more=?#"],
     ids=["long", "comma", "signs"],
 )
-def test_any_path_of_the_data_directory_works(data_dir: Path, name: str) -> None:
-    before = set(Path(tempfile.gettempdir()).glob("pesalango-*"))
+def test_any_path_of_the_data_directory_works(
+    data_dir: Path, temporary_dir: Path, name: str
+) -> None:
     for _ in ("made", "found"):
         with BundledPostgres.start(data_dir / name, settings=QUICK) as server:
             assert ask(server.url, "SELECT 1") == 1
             assert find_running_url(data_dir / name) == server.url
-            for directory in set(Path(tempfile.gettempdir()).glob("pesalango-*")) - before:
-                assert stat.S_IMODE(directory.stat().st_mode) == 0o700
-    assert set(Path(tempfile.gettempdir()).glob("pesalango-*")) == before
+            assert all(path.stat().st_mode & 0o077 == 0 for path in temporary_dir.iterdir())
+        assert list(temporary_dir.iterdir()) == []
 
 
 @as_root
 def test_a_socket_directory_that_somebody_else_laid_out_is_not_used(
-    data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    data_dir: Path, temporary_dir: Path
 ) -> None:
-    temporary = tmp_path / "tmp"
-    temporary.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
     with BundledPostgres.start(data_dir / ("long" * 40), settings=QUICK) as server:
-        (expected,) = temporary.iterdir()
+        (expected,) = temporary_dir.iterdir()
         assert str(expected).replace("/", "%2F") in server.url
     expected.mkdir()
     os.chown(expected, NOBODY_ID, NOBODY_ID)

@@ -15,6 +15,7 @@ PROGRAM = "pesalango-server"
 COMMANDS = {
     "up": "Start everything on this machine; nothing to prepare.",
     "serve": "Serve for others: PostgreSQL, several workers, nothing seeded.",
+    "audit": "Check that the books are right.",
     "migrate": "Bring the databases up to date.",
     "api-document": "Print the OpenAPI document.",
     "customers": "Customers: who has a wallet in a market.",
