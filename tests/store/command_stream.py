@@ -110,9 +110,7 @@ class CommandStream:
         )
 
     def _expire(self, ledger: int) -> Command:
-        return ExpirePrompt(
-            *self._draw_payment(ledger), is_forced=self._chance.random() < 0.5
-        )
+        return ExpirePrompt(*self._draw_payment(ledger), is_forced=self._chance.random() < 0.5)
 
     def _script(self, ledger: int) -> Command:
         return ScriptCustomer(

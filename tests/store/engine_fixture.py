@@ -181,12 +181,12 @@ class Rig:
         if writer is None:
             writer = open_database_writer(self.address)
         self._writers.append(writer)
-        settings = {
+        options: dict[str, Any] = {
             "observer": self.observer,
             "uses_database_clock": False,
             "make_token": self._tokens,
         } | settings
-        return Engine(writer, EnvironmentDomain(), self.clock, **settings)
+        return Engine(writer, EnvironmentDomain(), self.clock, **options)
 
     def run(self, *commands: Command) -> list[AnyOutcome]:
         """Carry commands out as one batch: the outcome of each."""
@@ -329,9 +329,7 @@ def open_postgres_copy(
 
 
 @contextlib.contextmanager
-def open_copy(
-    request: pytest.FixtureRequest, dialect: str, name: str
-) -> Iterator[DatabaseAddress]:
+def open_copy(request: pytest.FixtureRequest, dialect: str, name: str) -> Iterator[DatabaseAddress]:
     """A fresh migrated database of one dialect."""
     if dialect == "sqlite":
         template = request.getfixturevalue("sqlite_template")

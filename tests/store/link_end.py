@@ -139,7 +139,7 @@ class RunningLoop:
         ours, theirs = socket.socketpair()
         if send_buffer_bytes is not None:
             theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer_bytes)
-        commands: Any = Union[(*USE_CASES, ConfirmClock)]  # noqa: UP007 - made of a table
+        commands: Any = Union[(*USE_CASES, ConfirmClock)]
         worker = RawWorker(ours)
         self._workers.append(worker)
         self._engine_ends.append(theirs)

@@ -10,7 +10,7 @@ from pesalango_server.kernel.message import Done
 from pesalango_server.ledger.model import Answer
 from pesalango_server.ledger.parties import FundCustomers, ScriptCustomer
 from pesalango_server.ledger.statuses import State, Status
-from pesalango_server.payments.audit import EnvironmentAudit, audit_environment
+from pesalango_server.payments.audit import audit_environment
 from pesalango_server.payments.audit_ledger import OVERDUE_MAX_MS
 from pesalango_server.payments.commands import AnswerPrompt, ExpirePrompt
 from pesalango_server.storage.address import DatabaseAddress
@@ -200,7 +200,9 @@ WALLET = (
     f"ledger = 1 AND id = (SELECT c.account FROM customer_numbers AS n JOIN customers AS c"
     f" ON c.ledger = n.ledger AND c.id = n.customer WHERE n.ledger = 1 AND n.msisdn = '{PAYER}')"
 )
-TILL = f"ledger = 1 AND id = (SELECT account FROM organisations WHERE ledger = 1 AND code = '{SHOP}')"
+TILL = (
+    f"ledger = 1 AND id = (SELECT account FROM organisations WHERE ledger = 1 AND code = '{SHOP}')"
+)
 
 
 def _insert_payment(*, reference: str, state: State, status: Status, extra: int = 0) -> str:
@@ -243,8 +245,10 @@ BROKEN: dict[str, tuple[tuple[str, ...], set[str]]] = {
     ),
     "a transfer's balance was changed": (
         (
-            "UPDATE transfers SET credit_balance_minor = credit_balance_minor + 1"
-            " WHERE ledger = 1 AND payment = {completed}",
+            (
+                "UPDATE transfers SET credit_balance_minor = credit_balance_minor + 1"
+                " WHERE ledger = 1 AND payment = {completed}"
+            ),
         ),
         {DIGEST, FOLLOWS},
     ),
@@ -254,17 +258,21 @@ BROKEN: dict[str, tuple[tuple[str, ...], set[str]]] = {
     ),
     "a transfer went to another organisation": (
         (
-            "UPDATE transfers SET credit_account = (SELECT account FROM organisations"
-            f" WHERE ledger = 1 AND code = '{SUSPENDED_SHOP}')"
-            " WHERE ledger = 1 AND payment = {completed}",
+            (
+                "UPDATE transfers SET credit_account = (SELECT account FROM organisations"
+                f" WHERE ledger = 1 AND code = '{SUSPENDED_SHOP}')"
+                " WHERE ledger = 1 AND payment = {completed}"
+            ),
         ),
         {DIGEST, FOLLOWS, BALANCE, "a transfer is not what its payment says"},
     ),
     "money comes from nowhere": (
         (
-            "UPDATE transfers SET debit_account = (SELECT account FROM organisations"
-            f" WHERE ledger = 1 AND code = '{SUSPENDED_SHOP}')"
-            " WHERE ledger = 1 AND id = {funding}",
+            (
+                "UPDATE transfers SET debit_account = (SELECT account FROM organisations"
+                f" WHERE ledger = 1 AND code = '{SUSPENDED_SHOP}')"
+                " WHERE ledger = 1 AND id = {funding}"
+            ),
         ),
         {DIGEST, FOLLOWS, BALANCE, "money came from nowhere", "a wallet went below zero"},
     ),
@@ -298,8 +306,10 @@ BROKEN: dict[str, tuple[tuple[str, ...], set[str]]] = {
     ),
     "a final payment is changed": (
         (
-            "UPDATE payment_changes SET payment = {completed}"
-            " WHERE ledger = 1 AND payment = {declined}",
+            (
+                "UPDATE payment_changes SET payment = {completed}"
+                " WHERE ledger = 1 AND payment = {declined}"
+            ),
         ),
         {
             DIGEST,
@@ -360,8 +370,10 @@ BROKEN: dict[str, tuple[tuple[str, ...], set[str]]] = {
     ),
     "the last batch is gone": (
         (
-            "DELETE FROM batches WHERE ledger = 1 AND sequence ="
-            " (SELECT sequence FROM ledger_state WHERE ledger = 1)",
+            (
+                "DELETE FROM batches WHERE ledger = 1 AND sequence ="
+                " (SELECT sequence FROM ledger_state WHERE ledger = 1)"
+            ),
         ),
         {UNCOVERED, STOOD, "the chain does not end where the ledger stands"},
     ),
@@ -375,15 +387,19 @@ BROKEN: dict[str, tuple[tuple[str, ...], set[str]]] = {
     ),
     "a batch claims ids of another": (
         (
-            "UPDATE batches SET first_id = (SELECT b.first_id FROM batches AS b"
-            " WHERE b.ledger = 1 AND b.sequence = 3) WHERE ledger = 1 AND sequence = 4",
+            (
+                "UPDATE batches SET first_id = (SELECT b.first_id FROM batches AS b"
+                " WHERE b.ledger = 1 AND b.sequence = 3) WHERE ledger = 1 AND sequence = 4"
+            ),
         ),
         {"a batch has ids out of turn"},
     ),
     "the ledger's state was set back": (
         (
-            "UPDATE ledger_state SET sequence = sequence - 1, digest = (SELECT b.digest"
-            " FROM batches AS b WHERE b.ledger = 1 AND b.sequence = 2) WHERE ledger = 1",
+            (
+                "UPDATE ledger_state SET sequence = sequence - 1, digest = (SELECT b.digest"
+                " FROM batches AS b WHERE b.ledger = 1 AND b.sequence = 2) WHERE ledger = 1"
+            ),
         ),
         {"the chain does not end where the ledger stands"},
     ),
@@ -443,8 +459,10 @@ GUARDS = {
     "postgres": (
         "ALTER TABLE payments DISABLE TRIGGER payments_are_append_only",
         "DROP TRIGGER batches_are_append_only ON batches",
-        "CREATE OR REPLACE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql"
-        " AS $$ BEGIN RETURN NEW; END $$",
+        (
+            "CREATE OR REPLACE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql"
+            " AS $$ BEGIN RETURN NEW; END $$"
+        ),
     ),
 }
 

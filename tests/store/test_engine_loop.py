@@ -1,8 +1,9 @@
 """The engine's thread between its workers and its database: who is answered what, and when."""
 
 import contextlib
+import itertools
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -204,7 +205,7 @@ def test_an_expiry_that_faults_is_retried_alone_after_growing_pauses(
             raise ZeroDivisionError
         return decide(command, book)
 
-    monkeypatch.setitem(USE_CASES, ExpirePrompt, (plan, fail_four_times))
+    monkeypatch.setitem(cast("dict[Any, Any]", USE_CASES), ExpirePrompt, (plan, fail_four_times))
     rig.clock.advance(WAIT_MS)
     for step in range(100):
         # The others are served all the while; after the second answer what was due has been tried.
@@ -217,7 +218,7 @@ def test_an_expiry_that_faults_is_retried_alone_after_growing_pauses(
     assert stands(worker.wait_for(number)) == EXPIRED
     assert rig.standing(payment) == EXPIRED
     times = sorted(set(attempts_ms))
-    pauses = [after - before for before, after in zip(times, times[1:], strict=False)]
+    pauses = [after - before for before, after in itertools.pairwise(times)]
     assert len(pauses) == 4
     assert pauses == sorted(pauses)
     assert pauses[-1] >= 4 * pauses[0] > 0
@@ -302,9 +303,7 @@ def test_a_frame_may_come_in_pieces(loop: RunningLoop) -> None:
     ],
     ids=["too large", "no commands", "no known command", "no document"],
 )
-def test_a_worker_that_talks_nonsense_is_let_go_alone(
-    loop: RunningLoop, nonsense: bytes
-) -> None:
+def test_a_worker_that_talks_nonsense_is_let_go_alone(loop: RunningLoop, nonsense: bytes) -> None:
     mad, sane = loop.connect(), loop.connect()
     mad.send_bytes(nonsense)
     mad.wait_for_end()
@@ -457,7 +456,9 @@ def test_what_another_engine_left_is_taken_over_a_second_after_it_was_due(
         def let_go_by(elapsed_ms: int) -> None:
             rig.clock.advance(elapsed_ms)
             for _ in range(3):
-                worker.wait_for(worker.send(make_c2b(reference="refused", msisdn=POOR, amount_minor=100)))
+                worker.wait_for(
+                    worker.send(make_c2b(reference="refused", msisdn=POOR, amount_minor=100))
+                )
 
         # Its own engine may be slow: for a second the payment is left to it.
         let_go_by(due_ms + TAKE_OVER_AFTER_MS - 1)
@@ -585,7 +586,7 @@ def test_a_server_that_stops_while_a_commit_is_unknown_ends_without_an_answer(
     loops: list[RunningLoop] = []
     engine = rig.make_engine(
         PostgresWriter(proxy.url, schema=rig.address.schema),
-        pause=lambda pause_ms: loops[0].loop.pause(pause_ms),
+        pause=loops[0].loop.pause,
     )
     with run_loop(engine, rig.clock) as loop:
         loops.append(loop)
@@ -615,9 +616,7 @@ def test_a_clock_that_jumped_is_confirmed_over_the_link(rig: Rig, loop: RunningL
     assert stands(worker.wait_for(worker.send(make_c2b(reference="after")))) == COMPLETED
 
 
-def test_a_command_at_fault_is_answered_among_the_others(
-    rig: Rig, loop: RunningLoop
-) -> None:
+def test_a_command_at_fault_is_answered_among_the_others(rig: Rig, loop: RunningLoop) -> None:
     worker, other = loop.connect(), loop.connect()
     last = worker.send(
         make_c2b(reference="one"), make_c2b(ledger=99, reference="two"), make_c2b(reference="three")

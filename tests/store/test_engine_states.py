@@ -142,9 +142,7 @@ def test_a_triggered_expiry_is_recorded_as_expired(rig: Rig) -> None:
     assert rig.standing(outcome.payment) == (State.EXPIRED, Status.TRIGGERED_EXPIRY)
 
 
-@pytest.mark.parametrize(
-    "trigger", [Status.TRIGGERED_INTERNAL_FAULT, Status.TRIGGERED_UNAVAILABLE]
-)
+@pytest.mark.parametrize("trigger", [Status.TRIGGERED_INTERNAL_FAULT, Status.TRIGGERED_UNAVAILABLE])
 def test_a_triggered_fault_leaves_no_row_and_no_key(rig: Rig, trigger: Status) -> None:
     outcome = rig.pay(make_c2b(reference="one", trigger=trigger))
 
@@ -183,21 +181,15 @@ def test_a_script_says_when_the_prompt_falls_due(
     outcome = rig.pay(make_c2b(reference="one"))
 
     assert outcome.state == State.PENDING
-    assert rig.sql("SELECT answer, due_ms FROM prompts") == [
-        (script, rig.clock.wall_ms() + due_ms)
-    ]
+    assert rig.sql("SELECT answer, due_ms FROM prompts") == [(script, rig.clock.wall_ms() + due_ms)]
 
 
 def test_a_script_that_is_taken_away_and_set_again_at_once_is_set(rig: Rig) -> None:
     rig.run(ScriptCustomer(1, PAYER, Answer.DECLINE, 0))
-    rig.run(
-        ScriptCustomer(1, PAYER, Answer.NONE, 0), ScriptCustomer(1, PAYER, Answer.NEVER, 0)
-    )
+    rig.run(ScriptCustomer(1, PAYER, Answer.NONE, 0), ScriptCustomer(1, PAYER, Answer.NEVER, 0))
     assert rig.pay(make_c2b(reference="one")).state == State.PENDING
 
-    rig.run(
-        ScriptCustomer(1, PAYER, Answer.DECLINE, 0), ScriptCustomer(1, PAYER, Answer.NONE, 0)
-    )
+    rig.run(ScriptCustomer(1, PAYER, Answer.DECLINE, 0), ScriptCustomer(1, PAYER, Answer.NONE, 0))
     assert rig.pay(make_c2b(reference="two")).state == State.COMPLETED
 
 
@@ -533,9 +525,12 @@ def test_the_same_parties_are_added_once(rig: Rig) -> None:
     assert [outcome.ids != (0,) for outcome in first if isinstance(outcome, Done)] == [True, True]
     assert again == [Done((0,)), Done((0,))]
     assert rig.balance_of("255711111111") == 5
-    assert rig.pay(
-        make_c2b(reference="new", msisdn="255711111111", organisation="NEW001", amount_minor=5)
-    ).state == State.COMPLETED
+    assert (
+        rig.pay(
+            make_c2b(reference="new", msisdn="255711111111", organisation="NEW001", amount_minor=5)
+        ).state
+        == State.COMPLETED
+    )
 
 
 # --- ledgers and ids ------------------------------------------------------------------------------------

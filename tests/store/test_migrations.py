@@ -45,24 +45,26 @@ def describe_sqlite(path: Path) -> dict[str, Shape]:
             'SELECT name, type, "notnull", dflt_value, pk FROM pragma_table_info(?)', (table,)
         ).fetchall()
         columns = [
-            (name, _SQLITE_KINDS[kind.upper()], not (not_null or pk), default is not None)
+            (str(name), _SQLITE_KINDS[str(kind).upper()], not (not_null or pk), default is not None)
             for name, kind, not_null, default, pk in rows
         ]
-        primary = tuple(name for *_, pk, name in sorted((row[4], row[0]) for row in rows) if pk)
+        primary = tuple(
+            str(name) for *_, pk, name in sorted((row[4], row[0]) for row in rows) if pk
+        )
         uniques: set[tuple[str, ...]] = set()
         others: set[tuple[str, ...]] = set()
         for index, is_unique, origin in connection.execute(
             'SELECT name, "unique", origin FROM pragma_index_list(?)', (table,)
         ).fetchall():
             names = tuple(
-                name
+                str(name)
                 for (name,) in connection.execute(
                     "SELECT name FROM pragma_index_info(?) ORDER BY seqno", (index,)
                 ).fetchall()
             )
             if origin != "pk":
                 (uniques if is_unique else others).add(names)
-        shapes[table] = (columns, primary, uniques, others)
+        shapes[str(table)] = (columns, primary, uniques, others)
     connection.close()
     return shapes
 
@@ -83,7 +85,9 @@ def describe_postgres(conninfo: str, schema: str) -> dict[str, Shape]:
                 (oid,),
             ).fetchall()
             if table != "schema_migrations":
-                assert not [row[0] for row in rows if row[4]], f"{table}: text is not in bytes' order"
+                assert not [row[0] for row in rows if row[4]], (
+                    f"{table}: text is not in bytes' order"
+                )
             columns = [
                 (name, _POSTGRES_KINDS[kind], is_nullable, has_default)
                 for name, kind, is_nullable, has_default, _ in rows
@@ -102,7 +106,7 @@ def describe_postgres(conninfo: str, schema: str) -> dict[str, Shape]:
                     primary = tuple(names)
                 else:
                     (uniques if is_unique else others).add(tuple(names))
-            shapes[table] = (columns, primary, uniques, others)
+            shapes[str(table)] = (columns, primary, uniques, others)
     return shapes
 
 
@@ -183,7 +187,7 @@ def test_only_what_is_missing_is_applied(empty: Empty, monkeypatch: pytest.Monke
     migrate(empty)
     added = add_migration(monkeypatch, "CREATE TABLE added (id bigint)")
 
-    with pytest.raises(SchemaOutdated, match="lacks 1 migration.*9999_added"):
+    with pytest.raises(SchemaOutdated, match=r"lacks 1 migration.*9999_added"):
         check_schema(empty)
     assert migrate(empty) == [added.name]
     check_schema(empty)
@@ -227,9 +231,7 @@ def test_a_migration_that_was_changed_afterwards_is_refused(empty: Empty) -> Non
             use(empty)
 
 
-def test_a_database_that_cannot_be_reached_is_told_apart(
-    empty: Empty, tmp_path: Path
-) -> None:
+def test_a_database_that_cannot_be_reached_is_told_apart(empty: Empty, tmp_path: Path) -> None:
     location = (
         str(tmp_path / "missing" / "sandbox.db")
         if empty.dialect == "sqlite"
@@ -247,10 +249,12 @@ def test_two_programs_may_migrate_at_once(postgres_url: str) -> None:
         with ThreadPoolExecutor(2) as threads:
             first, second = threads.submit(migrate, address), threads.submit(migrate, address)
             assert wait_until(
-                lambda: other.execute(
-                    "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
-                ).fetchone()
-                == (2,),
+                lambda: (
+                    other.execute(
+                        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+                    ).fetchone()
+                    == (2,)
+                ),
                 timeout_ms=20_000,
             )
             other.execute("SELECT pg_advisory_unlock_all()")

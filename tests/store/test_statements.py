@@ -88,9 +88,7 @@ def explain_sqlite(connection: apsw.Connection, sql: str) -> list[str]:
 def find_sqlite_scans(plan: list[str], sql: str) -> list[str]:
     """Steps that walk through a table, or through all rows of a ledger in it."""
     derived = set(re.findall(r"\) (?:AS )?(\w+)", sql)) | {"CONSTANT"}
-    tables = dict(
-        (alias, table) for table, alias in re.findall(r"(?:FROM|JOIN) (\w+) AS (\w+)", sql)
-    )
+    tables = {alias: table for table, alias in re.findall(r"(?:FROM|JOIN) (\w+) AS (\w+)", sql)}
     scans = []
     for step in plan:
         verb, _, rest = step.partition(" ")
@@ -98,9 +96,12 @@ def find_sqlite_scans(plan: list[str], sql: str) -> list[str]:
         if verb == "SCAN" and "VIRTUAL TABLE" not in step and "(" not in name:
             if name not in derived:
                 scans.append(step)
-        elif verb == "SEARCH" and step.endswith("(ledger=?)"):
-            if tables.get(name, name) not in KEYED_BY_LEDGER_ALONE:
-                scans.append(step)
+        elif (
+            verb == "SEARCH"
+            and step.endswith("(ledger=?)")
+            and tables.get(name, name) not in KEYED_BY_LEDGER_ALONE
+        ):
+            scans.append(step)
     return scans
 
 

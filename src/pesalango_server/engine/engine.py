@@ -49,6 +49,11 @@ class EngineObserver(Protocol):
         ...
 
 
+def _never_pause(_pause_ms: int) -> bool:
+    """For engines whose database cannot stay away."""
+    return True
+
+
 class Engine:
     """Decides and records commands of one database. Used by one thread."""
 
@@ -62,7 +67,7 @@ class Engine:
         uses_database_clock: bool,
         needs_clock_confirmation: bool = True,
         make_token: Callable[[], str] = lambda: secrets.token_hex(16),
-        pause: Callable[[int], bool] = lambda pause_ms: True,
+        pause: Callable[[int], bool] = _never_pause,
         faults: FaultPort = NO_FAULTS,
     ) -> None:
         """`pause(ms)` waits, and is False when the engine is to stop waiting for good.
@@ -99,7 +104,7 @@ class Engine:
             return
         except EngineEnded:
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever a command's code raised
             # One of the commands is at fault. Nothing of this pass was committed or answered:
             # run them one by one, so that the culprit alone is told.
             self.writer.rollback()

@@ -71,6 +71,10 @@ Taken = tuple[Port | None, int, Command]
 """A command as it waits: whence it came (None: from the engine itself), its number there."""
 
 
+def _ignore_end(_error: BaseException | None) -> None:
+    """For loops that nobody watches."""
+
+
 class EngineLoop:
     """Runs one engine until it is asked to stop; one thread each."""
 
@@ -82,7 +86,7 @@ class EngineLoop:
         batch_commands_max: int,
         waiting: Waiting | None = None,
         faults: FaultPort = NO_FAULTS,
-        on_end: Callable[[BaseException | None], None] = lambda error: None,
+        on_end: Callable[[BaseException | None], None] = _ignore_end,
     ) -> None:
         """`on_end` is told the thread's end; an error there means that the process must end."""
         self.engine = engine
@@ -96,7 +100,7 @@ class EngineLoop:
         self._queue: deque[Taken] = deque()
         self._poll = select.poll()
         self._wake_in, self._wake_out = socket.socketpair()
-        self._wake_in.setblocking(False)
+        self._wake_in.settimeout(0)
         self._poll.register(self._wake_in, select.POLLIN)
         self._stop_asked = threading.Event()
         self._is_draining = False
@@ -155,7 +159,9 @@ class EngineLoop:
         self._take_due()
         if self._queue:
             self._run_batch()
-        return not (self._is_draining and not self._ports and not self._queue)
+        # A port that was handed in a moment ago is a worker to be drained like the others.
+        is_done = not (self._ports or self._new_ports or self._queue)
+        return not (self._is_draining and is_done)
 
     def _listen(self) -> None:
         for descriptor, event in self._poll.poll(self._poll_timeout_ms()):
@@ -233,8 +239,8 @@ class EngineLoop:
                 self._take_own(self._waiting.find_due())
             for waiter, outcome in self._waiting.find_decided_elsewhere():
                 waiter.channel.send_answers([(waiter.number, outcome, True)])
-        except StorageError as error:
-            self._waiting.forget_failed_look(error)
+        except StorageError:
+            self._waiting.forget_failed_look()
 
     def _take_own(self, commands: Sequence[Command]) -> None:
         for command in commands:
@@ -254,8 +260,7 @@ class EngineLoop:
 
     def _run_batch(self) -> None:
         taken = [
-            self._queue.popleft()
-            for _ in range(min(len(self._queue), self._batch_commands_max))
+            self._queue.popleft() for _ in range(min(len(self._queue), self._batch_commands_max))
         ]
         batch = [entry for entry in taken if not isinstance(entry[2], ConfirmClock)]
         for entry in taken:

@@ -52,6 +52,11 @@ class PlatformBatch:
 class PlatformDomain:
     """See `domain.Domain`."""
 
-    def start(self, commands: Sequence[Command], *, wall_ms: int | None) -> PlatformBatch:
+    def start(  # the whole configuration is loaded, whatever the commands
+        self,
+        commands: Sequence[Command],  # noqa: ARG002
+        *,
+        wall_ms: int | None,
+    ) -> PlatformBatch:
         """See `Domain.start`."""
         return PlatformBatch(wall_ms=wall_ms)

@@ -14,7 +14,7 @@ from pesalango_server.ledger.statuses import FINAL_STATES, State
 from pesalango_server.ledger.store import FIND_DUE_PROMPTS, FIND_NEXT_DUE, LOAD_STANDINGS
 from pesalango_server.payments.commands import AnswerPrompt, ExpirePrompt, TakeC2b
 from pesalango_server.payments.prompts import WRONG_PINS_MAX
-from pesalango_server.storage.database import Read, StorageError
+from pesalango_server.storage.database import Read
 
 ASK_ELSEWHERE_MS = 200
 """How often one engine asks for all its waiting callers whether another engine decided."""
@@ -194,7 +194,7 @@ class Waiting:
                 pause_ms = min(pause_ms, self._ask_at_ms - now_ms)
         return max(0, pause_ms)
 
-    def forget_failed_look(self, error: StorageError) -> None:
+    def forget_failed_look(self) -> None:
         """After a failure to read: look again in a while."""
         self._look_at_ms = self._clock.monotonic_ms() + TAKE_OVER_AFTER_MS
         self._ask_at_ms = self._look_at_ms

@@ -24,7 +24,7 @@ class Channel:
     """Sends never block: what a worker does not take is kept, up to a bound, then it is let go."""
 
     def __init__(self, sock: socket.socket, command_type: Any) -> None:
-        sock.setblocking(False)
+        sock.settimeout(0)
         self._socket = sock
         self._decoder: FrameDecoder[list[tuple[int, Any]]] = FrameDecoder(
             list[tuple[int, command_type]]

@@ -128,7 +128,7 @@ class LinkClient(asyncio.Protocol):
             if future is not None and not future.done():
                 future.set_result(outcome)
 
-    def connection_lost(self, error: Exception | None) -> None:
+    def connection_lost(self, _error: Exception | None) -> None:
         """asyncio: the engine's end is closed."""
         self._transport = None
         self._can_commit = False

@@ -78,7 +78,9 @@ class Bootstrap:
     def _run(self, command: object) -> Done:
         outcome: AnyOutcome = self._platform.run_now(command)  # type: ignore[arg-type]
         if not isinstance(outcome, Done):
-            raise RuntimeError(f"start-up could not prepare the installation: {outcome}")
+            raise RuntimeError(  # noqa: TRY004 - a refusal, not a wrong type
+                f"start-up could not prepare the installation: {outcome}"
+            )
         return outcome
 
     def ensure_secrets(self, *, key_bits: int) -> bool:

@@ -41,7 +41,7 @@ class EngineUnit:
             observer=observer,
             uses_database_clock=address.dialect == "postgres",
             needs_clock_confirmation=needs_clock_confirmation,
-            pause=lambda pause_ms: self.loop.pause(pause_ms),
+            pause=self._pause,
             faults=faults,
         )
         self.loop = EngineLoop(
@@ -55,6 +55,10 @@ class EngineUnit:
         self._thread = threading.Thread(
             target=self.loop.run, name=f"engine-{address.name}", daemon=True
         )
+
+    def _pause(self, pause_ms: int) -> bool:
+        # The loop is made of the engine, so the engine meets it later.
+        return self.loop.pause(pause_ms)
 
     def run_now(self, command: Command) -> AnyOutcome:
         """Carry out one command before the thread is started; start-up alone may do so."""

@@ -40,7 +40,7 @@ class Serve:
             engines = make_engines(
                 self._settings,
                 addresses,
-                lambda name, error: servers[0].engine_ended(name, error),
+                lambda name, error: servers[0].engine_ended(name, error),  # noqa: PLW0108 - made later
                 needs_clock_confirmation=True,
             )
             prepare_installation(engines["platform"], addresses["platform"], self._settings)
@@ -93,7 +93,7 @@ def create_token_offline(settings: Settings, name: str, *, replaces: bool = Fals
         engines = make_engines(
             settings,
             {"platform": address},
-            lambda database, error: None,
+            lambda _database, _error: None,
             needs_clock_confirmation=True,
         )
         platform = engines["platform"]

@@ -199,9 +199,7 @@ class Server:
 
     def _start_worker_later(self, number: int) -> None:
         pause_ms = RESTART_PAUSE_FIRST_MS * 2 ** (len(self._restarts) - 1)
-        timer = threading.Timer(
-            pause_ms / 1000, lambda: self._events.put(("start_worker", number))
-        )
+        timer = threading.Timer(pause_ms / 1000, lambda: self._events.put(("start_worker", number)))
         timer.daemon = True
         timer.start()
 

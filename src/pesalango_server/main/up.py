@@ -106,9 +106,7 @@ class Up:
         """Start, check, serve until stopped; the exit status. Raises `ServerFailed` and kin."""
         started = time.monotonic()
         # The port first: when it is taken nothing else needs to happen.
-        listener = Listener(
-            self._settings.host, self._settings.port, gateway=True, admin=True
-        )
+        listener = Listener(self._settings.host, self._settings.port, gateway=True, admin=True)
         try:
             with open_places(self._settings) as addresses:
                 return self._run_on(addresses, listener, started)
@@ -124,7 +122,7 @@ class Up:
         engines = make_engines(
             self._settings,
             addresses,
-            lambda name, error: server_box[0].engine_ended(name, error),
+            lambda name, error: server_box[0].engine_ended(name, error),  # noqa: PLW0108 - made later
             needs_clock_confirmation=False,
         )
         credentials, self_check_key, notes = self._prepare(

@@ -7,7 +7,9 @@ and with the payments that waited for their customers at one time, never with it
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from heapq import heappop, heappush
+from itertools import pairwise
 from operator import itemgetter
+from typing import Any
 
 import msgspec
 
@@ -18,7 +20,7 @@ from pesalango_server.ledger.model import OperationKind, OwnerKind
 from pesalango_server.ledger.statuses import State, Status
 from pesalango_server.payments import audit_reads
 from pesalango_server.payments.duplicates import DuplicateKeys
-from pesalango_server.storage.database import Row, SnapshotReader
+from pesalango_server.storage.database import Row, Scan, SnapshotReader
 
 OVERDUE_MAX_MS = 60_000
 """How long after its deadline a prompt may still be there: an engine may just be starting."""
@@ -141,10 +143,10 @@ class LedgerAudit:
         self._transfer_rows = self._open(audit_reads.SCAN_TRANSFERS, 1)
         self._duplicate_rows = self._open(audit_reads.SCAN_DUPLICATES, 0)
 
-    def _open(self, scan: audit_reads.Scan, column: int) -> _Rows:
+    def _open(self, scan: Scan, column: int) -> _Rows:
         return _Rows(self._reader.scan(scan, (self._ledger,)), column)
 
-    def _each(self, scan: audit_reads.Scan) -> Iterator[Row]:
+    def _each(self, scan: Scan) -> Iterator[Row]:
         for page in self._reader.scan(scan, (self._ledger,)):
             yield from page
 
@@ -198,7 +200,7 @@ class LedgerAudit:
             if batch_ms < time_ms:
                 self._report(12, "a batch is earlier than the one before it", number)
             has_ids = last_id != 0
-            if (first_id != 0) is not has_ids or has_ids and not end_id < first_id <= last_id:
+            if (first_id != 0) is not has_ids or (has_ids and not end_id < first_id <= last_id):
                 self._report(12, "a batch has ids out of turn", number, first_id, last_id)
             digest = self._check_batch(digest, first_id, last_id)
             if digest != stored.hex():
@@ -231,7 +233,9 @@ class LedgerAudit:
             self._report(7, "a completed payment moved nothing", payment)
         self._completed.clear()
         covered = [
-            rows if not rows or rows[0][at] >= first_id else self._drop_uncovered(rows, at, first_id)
+            rows
+            if not rows or rows[0][at] >= first_id
+            else self._drop_uncovered(rows, at, first_id)
             for rows, at in ((payments, 1), (changes, 2), (transfers, 1))
         ]
         if last_id is None:
@@ -275,7 +279,7 @@ class LedgerAudit:
             payment, state, status = row[1], row[10], row[11]
             if (state, status) not in _FIRST:
                 self._report(7, "a payment begins in a state that it cannot begin in", payment)
-            states[state] = states.get(state, 0) + 1
+            states[State(state)] = states.get(State(state), 0) + 1
             if state == _COMPLETED:
                 completed[payment] = row
             elif state == _PENDING:
@@ -290,8 +294,8 @@ class LedgerAudit:
                 continue
             if (state, status) not in _AFTER_PENDING:
                 self._report(7, "a payment changed to a state that it cannot take", payment, change)
-            states[_PENDING] -= 1
-            states[state] = states.get(state, 0) + 1
+            states[State.PENDING] -= 1
+            states[State(state)] = states.get(State(state), 0) + 1
             if state == _COMPLETED:
                 self._completed[payment] = known
 
@@ -333,13 +337,11 @@ class LedgerAudit:
             and self._organisations.get(payment[4]) == credit
         )
 
-    def _check_duplicates(
-        self, payments: list[Row], fundings: set[int], keys: list[Row]
-    ) -> None:
+    def _check_duplicates(self, payments: list[Row], fundings: set[int], keys: list[Row]) -> None:
         """Every payment has its key and every key its payment, or a funding."""
-        owners = dict(keys)
+        owners: dict[int, Any] = dict(keys)
         if len(owners) != len(keys):
-            for (owner, _), (next_owner, _) in zip(keys, keys[1:], strict=False):
+            for (owner, _), (next_owner, _) in pairwise(keys):
                 if owner == next_owner:
                     self._report(4, "one payment has two keys", owner)
         make = None if self._duplicate_keys is None else self._duplicate_keys.make

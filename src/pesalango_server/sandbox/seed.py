@@ -35,7 +35,9 @@ class Seed:
         self._environments = ("sandbox", "openapi") if seeds_openapi else ("sandbox",)
 
     def seed_for(
-        self, environment: str, market: str
+        self,
+        environment: str,
+        market: str,  # noqa: ARG002 - all markets start alike
     ) -> tuple[tuple[NewCustomer, ...], tuple[NewOrganisation, ...]]:
         """Customers and organisations that a new ledger of `market` starts with."""
         if environment not in self._environments:

@@ -58,9 +58,7 @@ def open_database_writer(address: DatabaseAddress, *, lock_timeout_ms: int = 5_0
     """The writer of an engine. Raises `StorageUnavailable`."""
     if address.dialect == "sqlite":
         return SqliteWriter(address.path)
-    return PostgresWriter(
-        address.conninfo, schema=address.schema, lock_timeout_ms=lock_timeout_ms
-    )
+    return PostgresWriter(address.conninfo, schema=address.schema, lock_timeout_ms=lock_timeout_ms)
 
 
 def open_database_reader(address: DatabaseAddress) -> Reader:

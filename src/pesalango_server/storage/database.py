@@ -168,7 +168,7 @@ def _expand_set(text: str, set_columns: str) -> tuple[str, str, tuple[str, ...]]
     names_types = [column.split() for column in set_columns.split(", ")]
     first = 1 + max((int(number) for number in _PARAMETER.findall(text)), default=0)
     cells = ", ".join(
-        f"{'unhex(value ->> %d)' % i if kind == 'hex' else 'value ->> %d' % i} AS {name}"
+        f"{f'unhex(value ->> {i})' if kind == 'hex' else f'value ->> {i}'} AS {name}"
         for i, (name, kind) in enumerate(names_types)
     )
     arrays = ", ".join(

@@ -98,11 +98,11 @@ def run_simple(connection: pq.abc.PGconn, sql: str) -> pq.abc.PGresult:
     """Run one statement by itself, outside any pipeline. Raises as `Writer` does."""
     result = connection.exec_(sql.encode())
     if result.status not in _OK:
-        raise _error_of(result, connection)
+        raise _error_of(result)
     return result
 
 
-def _error_of(result: pq.abc.PGresult, connection: pq.abc.PGconn) -> StorageError:
+def _error_of(result: pq.abc.PGresult) -> StorageError:
     state = result.error_field(pq.DiagnosticField.SQLSTATE)
     message = result.get_error_message().strip().splitlines()[:1]
     code = state.decode() if state else ""
@@ -158,7 +158,7 @@ class Pipeline:
                 else:
                     self._prepared.add(prepared_name)
             elif failure is None:
-                failure = _error_of(result, connection)
+                failure = _error_of(result)
                 if connection.status == pq.ConnStatus.BAD:
                     raise _ConnectionLost(str(failure))
             self._end_of_result()

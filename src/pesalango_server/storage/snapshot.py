@@ -25,7 +25,7 @@ def open_snapshot_reader(address: DatabaseAddress) -> Iterator[SnapshotReader]:
         try:
             yield _SqliteSnapshot(connection)
         finally:
-            connection.close(True)
+            connection.close(force=True)
         return
     session = _open_postgres(address)
     try:
@@ -50,10 +50,10 @@ def _copy_sqlite(address: DatabaseAddress) -> apsw.Connection:
         with copy.backup("main", source, "main") as backup:
             backup.step(-1)
     except apsw.Error as error:
-        copy.close(True)
+        copy.close(force=True)
         raise StorageUnavailable(f"cannot copy the database {address.path}: {error}") from error
     finally:
-        source.close(True)
+        source.close(force=True)
     return copy
 
 
@@ -108,9 +108,7 @@ class _PostgresSnapshot:
     def scan(self, scan: Scan, values: Row = ()) -> Iterator[Sequence[Row]]:
         """See `SnapshotReader.scan`."""
         try:
-            with psycopg.RawServerCursor(
-                self._session, f"scan_{next(self._numbers)}"
-            ) as cursor:
+            with psycopg.RawServerCursor(self._session, f"scan_{next(self._numbers)}") as cursor:
                 cursor.execute(scan.postgres.encode(), values, binary=True)
                 while page := cursor.fetchmany(PAGE_ROWS):
                     yield page

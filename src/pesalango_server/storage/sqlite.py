@@ -136,7 +136,7 @@ class SqliteWriter:
         """See `Writer.close`."""
         # What cannot be copied from the log into the database now is copied by the next connection.
         with contextlib.suppress(apsw.Error):
-            self._connection.close(True)
+            self._connection.close(force=True)
 
 
 class SqliteReader:
@@ -162,7 +162,7 @@ class SqliteReader:
 
     def close(self) -> None:
         """See `Reader.close`."""
-        self._connection.close(True)
+        self._connection.close(force=True)
 
 
 def run_read(cursor: apsw.Cursor, read: Read) -> bytes:
