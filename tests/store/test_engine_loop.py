@@ -584,10 +584,12 @@ def test_a_server_that_stops_while_a_commit_is_unknown_ends_without_an_answer(
 ) -> None:
     rig = postgres_rig
     loops: list[RunningLoop] = []
-    engine = rig.make_engine(
-        PostgresWriter(proxy.url, schema=rig.address.schema),
-        pause=loops[0].loop.pause,
-    )
+
+    def pause(pause_ms: int) -> bool:
+        return loops[0].loop.pause(pause_ms)
+
+    writer = PostgresWriter(proxy.url, schema=rig.address.schema)
+    engine = rig.make_engine(writer, pause=pause)
     with run_loop(engine, rig.clock) as loop:
         loops.append(loop)
         worker = loop.connect()

@@ -165,6 +165,39 @@ def test_every_code_that_a_check_produces_has_its_place_in_the_order() -> None:
     assert not placed & successes
 
 
+# The total order, one line a step: what each question answers, in the order in which they are
+# asked. Alternatives of one question stand between slashes.
+ORDER = {
+    1: "998",
+    3: "997 996",
+    4: "21 20 format 21 39 40 41 42 43",
+    5: "998 26 57/20 55",
+    6: "10 trigger",
+    7: "13 997 23",
+    8: "2051 56/21 50 6",
+    9: "51 52 6/58 10 6 15",
+    10: "18 35 21 6 15",
+    11: "992/995/994/993/990/991 6/9 6 2006",
+}
+FORMAT = "15/13/17/18/19/26/28/30/31/32/36/39/40/41/42/43/51/54/56/2051/21"
+TRIGGER = "1/6/9/15/16/21/35/45/2006"
+
+
+@pytest.mark.parametrize("step", ORDER)
+def test_the_questions_of_a_step_are_asked_in_the_total_order(step: int) -> None:
+    asked = [
+        "/".join(code.removeprefix("INS-") for code in check.codes)
+        for check in PRECEDENCE
+        if check.step == step
+    ]
+    expected = ORDER[step].replace("format", FORMAT).replace("trigger", TRIGGER)
+    assert asked == expected.split()
+
+
+def test_there_is_no_step_but_those_of_the_total_order() -> None:
+    assert {check.step for check in PRECEDENCE} == set(ORDER)
+
+
 def test_the_steps_of_the_order_never_go_back() -> None:
     steps = [check.step for check in PRECEDENCE]
     assert steps == sorted(steps)

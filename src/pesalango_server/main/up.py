@@ -31,12 +31,15 @@ from pesalango_server.storage.address import (
     list_addresses,
     open_database_reader,
 )
-from pesalango_server.storage.bundled import BundledPostgres
+from pesalango_server.storage.bundled import BundledLimits, BundledPostgres
 from pesalango_server.storage.lockfile import DirectoryLock
 from pesalango_server.storage.migrations import migrate
 from pesalango_server.telemetry import Metrics
 
 READY_WITHIN_S = 30
+
+# Ctrl-C is done within three seconds, engines and workers included.
+_BUNDLED_LIMITS = BundledLimits(stop_timeout_ms=1_000)
 
 log = structlog.get_logger("up")
 
@@ -51,7 +54,9 @@ def open_places(settings: Settings) -> Iterator[dict[str, DatabaseAddress]]:
         with contextlib.ExitStack() as stack:
             conninfo = settings.database_url
             if settings.database == "postgres":
-                bundled = stack.enter_context(BundledPostgres.start(data_dir / "postgres"))
+                bundled = stack.enter_context(
+                    BundledPostgres.start(data_dir / "postgres", limits=_BUNDLED_LIMITS)
+                )
                 conninfo = bundled.url
             if conninfo is not None:
                 check_durability(conninfo, allows_unsafe=settings.allow_unsafe_postgres)
