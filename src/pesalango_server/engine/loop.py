@@ -120,6 +120,11 @@ class EngineLoop:
         self._stop_asked.set()
         self._wake()
 
+    @property
+    def queued(self) -> int:
+        """How many commands wait for a batch."""
+        return len(self._queue)
+
     def pause(self, pause_ms: int) -> bool:
         """Wait while a database is away; False once the server stops."""
         return not self._stop_asked.wait(pause_ms / 1000)

@@ -13,6 +13,8 @@ from pesalango_server.engine.waiting import Waiting
 from pesalango_server.kernel.clock import Clock
 from pesalango_server.kernel.message import AnyOutcome, Command
 from pesalango_server.storage.address import DatabaseAddress, open_database_writer
+from pesalango_server.storage.sqlite import SqliteWriter
+from pesalango_server.telemetry import Metrics
 
 EndOfEngine = Callable[[str, BaseException | None], None]
 
@@ -59,6 +61,23 @@ class EngineUnit:
     def _pause(self, pause_ms: int) -> bool:
         # The loop is made of the engine, so the engine meets it later.
         return self.loop.pause(pause_ms)
+
+    def make_measure(self, metrics: Metrics) -> Callable[[], None]:
+        """What sets this engine's gauges: its queue, and the size of SQLite's log."""
+        queue = metrics.gauge("engine_queue", "Commands that wait for a batch.", database=self.name)
+        writer = self.engine.writer
+        log_size = (
+            metrics.gauge("wal_bytes", "Size of the write-ahead log.", database=self.name)
+            if isinstance(writer, SqliteWriter)
+            else None
+        )
+
+        def measure() -> None:
+            queue.set(self.loop.queued)
+            if log_size is not None and isinstance(writer, SqliteWriter):
+                log_size.set(writer.wal_bytes())
+
+        return measure
 
     def run_now(self, command: Command) -> AnyOutcome:
         """Carry out one command before the thread is started; start-up alone may do so."""

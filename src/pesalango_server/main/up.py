@@ -76,7 +76,7 @@ def make_engines(
     clock = SystemClock()
     metrics = Metrics()
     metrics.flush_in_background()
-    return {
+    units = {
         name: EngineUnit(
             address,
             clock,
@@ -88,6 +88,9 @@ def make_engines(
         )
         for name, address in addresses.items()
     }
+    for unit in units.values():
+        metrics.before_flush(unit.make_measure(metrics))
+    return units
 
 
 def read_platform(address: DatabaseAddress) -> Configuration:
