@@ -264,6 +264,8 @@ class Server:
     def wait_until_all_gone(self, *, timeout_s: float = END_TIMEOUT_S) -> None:
         """Of all processes that it ever had."""
         wait_until_gone(list(self._seen.values()), timeout_s=timeout_s)
+        # A process whose threads are still ending is gone, but its status comes a moment later.
+        self._started.wait(timeout_s)
 
     def stop(self, *, timeout_s: float = END_TIMEOUT_S) -> float:
         """Ctrl-C; the seconds until the process that was started had ended."""

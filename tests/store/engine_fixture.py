@@ -46,11 +46,11 @@ from pesalango_server.storage.database import Read, Writer
 from pesalango_server.storage.migrations import migrate
 from pesalango_server.storage.snapshot import open_snapshot_reader
 from tests.store.postgres_fixture import PostgresServer
+from tests.unit.manual_clock import ManualClock
 
 _MEMORY = Path("/dev/shm")
 
 KEYS = DuplicateKeys(b"the duplicates pepper of tests".ljust(32))
-START_MS = 1_760_000_000_000
 WAIT_MS = 25_000
 
 PAYER = "255700000001"
@@ -73,29 +73,6 @@ _ORGANISATIONS = (
     NewOrganisation(SUSPENDED_SHOP, "Closed Shop", "c2b"),
     NewOrganisation(SHOP_WITHOUT_PRODUCTS, "Silent Shop", ""),
 )
-
-
-class ManualClock:
-    """Both clocks, standing still until they are moved."""
-
-    def __init__(self) -> None:
-        self._wall_ms = START_MS
-        self._monotonic_ms = 5_000_000
-
-    def wall_ms(self) -> int:
-        return self._wall_ms
-
-    def monotonic_ms(self) -> int:
-        return self._monotonic_ms
-
-    def advance(self, elapsed_ms: int) -> None:
-        """Let time go by."""
-        self._wall_ms += elapsed_ms
-        self._monotonic_ms += elapsed_ms
-
-    def jump(self, jump_ms: int) -> None:
-        """Set the wall clock, forward or back, without any time going by."""
-        self._wall_ms += jump_ms
 
 
 class RecordingObserver:

@@ -22,12 +22,12 @@ from tests.store.engine_fixture import (
     PAYER,
     POOR,
     SHOP,
-    START_MS,
     SUSPENDED_SHOP,
     WAIT_MS,
     Rig,
     make_c2b,
 )
+from tests.unit.manual_clock import START_MS
 
 
 @dataclass

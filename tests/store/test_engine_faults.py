@@ -42,7 +42,6 @@ from tests.store.engine_fixture import (
     PAYER_MINOR,
     SHOP,
     WAIT_MS,
-    ManualClock,
     RecordingObserver,
     Rig,
     make_c2b,
@@ -54,6 +53,7 @@ from tests.store.engine_fixture import (
 from tests.store.postgres_proxy import PostgresProxy
 from tests.store.power_cut import PowerCutDisk
 from tests.store.power_cut_media import Sync, Write
+from tests.unit.manual_clock import ManualClock
 
 DUPLICATE = PaymentOutcome(0, State.NONE, Status.DUPLICATE)
 

@@ -9,7 +9,7 @@ from pesalango_server.kernel.clock import SystemClock
 from pesalango_server.kernel.message import Done, Refused
 from pesalango_server.main.bootstrap import Bootstrap
 from pesalango_server.main.engines import EngineUnit
-from pesalango_server.main.server import Listener, Server, ServerFailed
+from pesalango_server.main.server import Listener, Server, ServerFailed, warn_of_exposure
 from pesalango_server.main.up import make_engines, open_places, read_platform
 from pesalango_server.settings import Settings
 from pesalango_server.storage.address import DatabaseAddress
@@ -26,6 +26,8 @@ class Serve:
 
     def run(self) -> int:
         """Serve until stopped; the exit status. Raises `ServerFailed` and kin."""
+        host = self._settings.listen.rpartition(":")[0].strip("[]")
+        warn_of_exposure(host, self._settings, is_demonstration=False, say=self._say)
         with contextlib.ExitStack() as stack:
             listeners = [
                 _listen(self._settings.listen, gateway=True),

@@ -10,7 +10,7 @@ import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from shutil import rmtree
 from typing import Any
@@ -20,6 +20,7 @@ import structlog
 from pesalango_server.applications.administration import USE_CASES as PLATFORM_USE_CASES
 from pesalango_server.engine.loop import ConfirmClock
 from pesalango_server.engine.registry import USE_CASES
+from pesalango_server.gateway.exposure import ExposedInTheClear, check_exposure
 from pesalango_server.kernel.clock import Clock
 from pesalango_server.link.channel import Channel
 from pesalango_server.main.engines import EngineUnit
@@ -236,6 +237,20 @@ def _command_type(database: str) -> Any:
     for type_ in types[1:]:
         union = union | type_
     return union
+
+
+def warn_of_exposure(
+    host: str, settings: Settings, *, is_demonstration: bool, say: Callable[[str], None]
+) -> None:
+    """Plain HTTP beyond this machine: told in a demonstration, else refused (`ServerFailed`)."""
+    try:
+        warning = check_exposure(
+            host, trusted_proxies=settings.trusted_proxies, is_demonstration=is_demonstration
+        )
+    except ExposedInTheClear as error:
+        raise ServerFailed(str(error)) from error
+    if warning:
+        say(f"Note: {warning}")
 
 
 def make_data_dir(path: Path) -> None:

@@ -22,7 +22,13 @@ from pesalango_server.main.bootstrap import (
 )
 from pesalango_server.main.engines import EngineUnit
 from pesalango_server.main.observer import Observer
-from pesalango_server.main.server import Listener, Server, ServerFailed, make_data_dir
+from pesalango_server.main.server import (
+    Listener,
+    Server,
+    ServerFailed,
+    make_data_dir,
+    warn_of_exposure,
+)
 from pesalango_server.sandbox.seed import SELF_CHECK_CUSTOMER, SELF_CHECK_ORGANISATION
 from pesalango_server.settings import Settings
 from pesalango_server.storage.address import (
@@ -113,6 +119,7 @@ class Up:
     def run(self) -> int:
         """Start, check, serve until stopped; the exit status. Raises `ServerFailed` and kin."""
         started = time.monotonic()
+        warn_of_exposure(self._settings.host, self._settings, is_demonstration=True, say=self._say)
         # The port first: when it is taken nothing else needs to happen.
         listener = Listener(self._settings.host, self._settings.port, gateway=True, admin=True)
         try:
@@ -182,20 +189,35 @@ class Up:
         notes: list[str],
         started: float,
     ) -> None:
-        try:
-            wait_until_ready(credentials.base_url)
-            report = run_self_check(
-                credentials.base_url,
-                public_key=credentials.sandbox.public_key,
-                api_key=self_check_key,
-                market=MARKETS[0],
-                msisdn=SELF_CHECK_CUSTOMER,
-                organisation=SELF_CHECK_ORGANISATION,
-            )
-        except Exception as error:  # noqa: BLE001 - the server must not look healthy then
-            server.fail(f"the self-check failed: {error}")
+        report = self._check(server, credentials, self_check_key)
+        if report is None:
             return
         self._tell(credentials, report, notes, time.monotonic() - started)
+
+    def _check(
+        self, server: Server, credentials: Credentials, self_check_key: str
+    ) -> SelfCheckReport | None:
+        """The self-check's report; None once it has failed for so long that the server ends."""
+        until = time.monotonic() + READY_WITHIN_S
+        pause = threading.Event()
+        while True:
+            try:
+                wait_until_ready(credentials.base_url)
+                return run_self_check(
+                    credentials.base_url,
+                    public_key=credentials.sandbox.public_key,
+                    api_key=self_check_key,
+                    market=MARKETS[0],
+                    msisdn=SELF_CHECK_CUSTOMER,
+                    organisation=SELF_CHECK_ORGANISATION,
+                )
+            except Exception as error:  # noqa: BLE001 - the server must not look healthy then
+                # A database that goes away for a moment is no reason to end.
+                if time.monotonic() > until:
+                    server.fail(f"the self-check failed: {error}")
+                    return None
+                log.warning("self_check_repeated", reason=str(error))
+                pause.wait(0.5)
 
     def _tell(
         self,

@@ -64,7 +64,7 @@ def connect(conninfo: str, *, schema: str) -> pq.abc.PGconn:
         raise StorageUnavailable(f"the database address cannot be read: {error}") from error
     connection = _open(psycopg.conninfo.make_conninfo("", **parameters))
     if connection.status != pq.ConnStatus.OK:
-        message = connection.get_error_message().strip()
+        message = " ".join(connection.get_error_message().split())
         connection.finish()
         raise StorageUnavailable(f"the database cannot be reached: {message}")
     run_simple(connection, f'SET search_path = "{schema}"')
