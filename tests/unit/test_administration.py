@@ -33,13 +33,8 @@ from pesalango_server.storage.address import (
     open_database_writer,
 )
 from pesalango_server.storage.database import CommitUnknown, Read, Schema, declare_query
-from tests.store.engine_fixture import (
-    START_MS,
-    ManualClock,
-    RecordingObserver,
-    open_copy,
-    run_batch,
-)
+from tests.store.engine_fixture import RecordingObserver, open_copy, run_batch
+from tests.unit.manual_clock import START_MS, ManualClock
 
 ACTOR = "ann"
 
