@@ -232,3 +232,13 @@ def test_a_second_start_has_the_same_keys_and_data(server: Server) -> None:
     assert set(payments) <= set(kept)
     again.close()
     merchant.close()
+
+
+def test_one_process_does_it_all_where_no_worker_is_wanted(tmp_path: Path) -> None:
+    with Server(tmp_path / "data", settings={"PESALANGO_WORKERS": "0"}) as server:
+        server.start()
+        status, answer = pay_plainly(server, "sandbox", "254707161122")
+        assert (status, answer["output_ResponseCode"]) == (201, "INS-0")
+        assert server.find_workers() == []
+        assert server.audit().returncode == 0
+        assert server.stop() < 3

@@ -25,6 +25,7 @@ from pesalango_server.kernel.clock import Clock
 from pesalango_server.link.channel import Channel
 from pesalango_server.main.engines import EngineUnit
 from pesalango_server.main.plan import FacePlan, WorkerPlan, send_plan
+from pesalango_server.main.worker import run_worker
 from pesalango_server.settings import Settings
 from pesalango_server.storage.address import DatabaseAddress
 from pesalango_server.telemetry import forget_process
@@ -88,6 +89,7 @@ class Server:
         self._listeners = listeners
         self._is_demonstration = is_demonstration
         self._events: queue.SimpleQueue[tuple[str, object]] = queue.SimpleQueue()
+        self._worker_within: threading.Thread | None = None
         self._workers: dict[int, subprocess.Popen[bytes]] = {}
         self._restarts: deque[int] = deque()
         self._restart_pause_ms = RESTART_PAUSE_FIRST_MS
@@ -108,8 +110,42 @@ class Server:
         """Start engines and workers."""
         for unit in self._engines:
             unit.start()
+        if not self._settings.workers:
+            self._start_worker_within()
         for number in range(1, self._settings.workers + 1):
             self._start_worker(number)
+
+    def _start_worker_within(self) -> None:
+        """`--workers 0`: the worker is a thread of this process, its links carry the same frames."""
+        links: dict[str, int] = {}
+        for unit in self._engines:
+            ours, theirs = socket.socketpair()
+            unit.loop.add_port(Channel(ours, _command_type(unit.name)))
+            links[unit.name] = theirs.detach()
+        faces = tuple(
+            FacePlan(
+                os.dup(listener.socket.fileno()), listener.serves_gateway, listener.serves_admin
+            )
+            for listener in self._listeners
+        )
+        worker_plan = self._make_plan(0, links, faces)
+        self._worker_within = threading.Thread(
+            target=run_worker, args=(worker_plan,), name="worker", daemon=True
+        )
+        self._worker_within.start()
+
+    def _make_plan(
+        self, number: int, links: dict[str, int], faces: tuple[FacePlan, ...]
+    ) -> WorkerPlan:
+        return WorkerPlan(
+            number=number,
+            settings=self._settings,
+            addresses=self._addresses,
+            links=links,
+            faces=faces,
+            unanswered_max=max(1, self._settings.unanswered_max // max(1, self._settings.workers)),
+            is_demonstration=self._is_demonstration,
+        )
 
     def _start_worker(self, number: int) -> None:
         links: dict[str, int] = {}
@@ -124,15 +160,7 @@ class Server:
             FacePlan(listener.socket.fileno(), listener.serves_gateway, listener.serves_admin)
             for listener in self._listeners
         )
-        plan = WorkerPlan(
-            number=number,
-            settings=self._settings,
-            addresses=self._addresses,
-            links=links,
-            faces=faces,
-            unanswered_max=max(1, self._settings.unanswered_max // max(1, self._settings.workers)),
-            is_demonstration=self._is_demonstration,
-        )
+        plan = self._make_plan(number, links, faces)
         plan_descriptor = send_plan(plan)
         descriptors = [*links.values(), *(face.descriptor for face in faces), plan_descriptor]
         process = subprocess.Popen(
@@ -219,6 +247,8 @@ class Server:
                 log.warning("worker_killed", worker_process=process.pid)
                 process.kill()
                 process.wait()
+        if self._worker_within is not None:
+            self._worker_within.join(max(0.0, until - time.monotonic()))
         for unit in self._engines:
             unit.join(max(0.1, until - time.monotonic()))
         rmtree(self._metrics_dir, ignore_errors=True)

@@ -126,13 +126,18 @@ def _opener(address: DatabaseAddress) -> Callable[[], Reader]:
     return lambda: open_database_reader(address)
 
 
+def run_worker(plan: WorkerPlan) -> None:
+    """A worker's whole life on an event loop of its own, in this thread."""
+    uvloop.run(Worker(plan).serve())
+
+
 def main() -> None:
     """Entry point of the process; its one argument is the descriptor of its plan."""
     # Ctrl-C reaches the whole group: the engine process is the one that acts on it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     plan = receive_plan(int(sys.argv[1]))
     configure_logging(plan.settings.log_level, process=f"worker-{plan.number}")
-    uvloop.run(Worker(plan).serve())
+    run_worker(plan)
     # Reader threads may still be inside a query; nothing of theirs is worth waiting for.
     sys.stderr.flush()
     os._exit(0)
