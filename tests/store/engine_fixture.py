@@ -50,7 +50,8 @@ from tests.unit.manual_clock import ManualClock
 
 _MEMORY = Path("/dev/shm")
 
-KEYS = DuplicateKeys(b"the duplicates pepper of tests".ljust(32))
+KEYS_SECRET = b"the duplicates pepper of tests".ljust(32)
+KEYS = DuplicateKeys(KEYS_SECRET)
 WAIT_MS = 25_000
 
 PAYER = "255700000001"
@@ -255,6 +256,20 @@ class Rig:
         if self.audits_at_end:
             found = self.audit()
             assert found.violations == []
+
+
+def run_sql(address: DatabaseAddress, statement: str) -> list[tuple[Any, ...]]:
+    """Rows of a statement, through a connection of its own."""
+    if address.dialect == "sqlite":
+        connection = apsw.Connection(str(address.path))
+        try:
+            return [tuple(row) for row in connection.execute(statement).fetchall()]
+        finally:
+            connection.close(True)
+    with psycopg.connect(address.conninfo, autocommit=True) as session:
+        session.execute(f'SET search_path = "{address.schema}"'.encode())
+        cursor = session.execute(statement.encode())
+        return cursor.fetchall() if cursor.description else []
 
 
 def run_batch(engine: Engine, commands: Sequence[Command]) -> list[AnyOutcome]:

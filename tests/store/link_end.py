@@ -139,12 +139,21 @@ class RunningLoop:
         ours, theirs = socket.socketpair()
         if send_buffer_bytes is not None:
             theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer_bytes)
-        commands: Any = Union[(*USE_CASES, ConfirmClock)]
         worker = RawWorker(ours)
         self._workers.append(worker)
-        self._engine_ends.append(theirs)
-        self.loop.add_port(Channel(theirs, commands))
+        self.serve(theirs)
         return worker
+
+    def serve(self, engine_end: socket.socket) -> None:
+        """Take over the engine's end of a link."""
+        commands: Any = Union[(*USE_CASES, ConfirmClock)]
+        self._engine_ends.append(engine_end)
+        self.loop.add_port(Channel(engine_end, commands))
+
+    def hang_up(self) -> None:
+        """End every link, as the end of the engine's process does."""
+        for engine_end in self._engine_ends:
+            engine_end.shutdown(socket.SHUT_RDWR)
 
     def wait_for_end(self) -> BaseException | None:
         """Wait for the end of the loop; what ended it, None where it was asked to."""

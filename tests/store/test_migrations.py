@@ -21,7 +21,7 @@ from pesalango_server.storage.migrations import (
     list_migrations,
     migrate,
 )
-from tests.store.engine_fixture import open_copy
+from tests.store.engine_fixture import open_copy, run_sql
 from tests.store.postgres_fixture import PostgresServer
 
 Column = tuple[str, str, bool, bool]
@@ -154,19 +154,6 @@ def add_migration(monkeypatch: pytest.MonkeyPatch, sql: str) -> Migration:
         migrations, "list_migrations", lambda name, dialect: [*known(name, dialect), added]
     )
     return added
-
-
-def run_sql(address: DatabaseAddress, statement: str) -> list[tuple[object, ...]]:
-    if address.dialect == "sqlite":
-        connection = apsw.Connection(address.location)
-        try:
-            return [tuple(row) for row in connection.execute(statement).fetchall()]
-        finally:
-            connection.close()
-    with psycopg.connect(address.location, autocommit=True) as session:
-        session.execute(f'SET search_path = "{address.schema}"'.encode())
-        cursor = session.execute(statement.encode())
-        return cursor.fetchall() if cursor.description else []
 
 
 def test_a_new_database_is_brought_up_to_date_once(empty: Empty) -> None:

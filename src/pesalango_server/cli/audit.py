@@ -1,6 +1,7 @@
 """`pesalango-server audit`: whether the books are right, of a running server or a stopped one."""
 
 import contextlib
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -37,10 +38,17 @@ def run(
         str | None, typer.Option(help="sqlite, postgres (bundled), or a PostgreSQL URL [sqlite].")
     ] = None,
 ) -> None:
-    """Recompute the invariants of every ledger; exit status 1 if one does not hold."""
+    """Recompute the invariants of every ledger: exit status 1 if one does not hold, 2 if a database
+    cannot be read.
+    """
     settings = read_settings(data_dir=data_dir, database=database)
-    with open_for_reading(settings) as addresses:
-        raise typer.Exit(run_audit(addresses))
+    try:
+        with open_for_reading(settings) as addresses:
+            status = run_audit(addresses)
+    except StorageError as error:
+        print(f"pesalango-server: {error}", file=sys.stderr)
+        status = _UNREADABLE
+    raise typer.Exit(status)
 
 
 @contextlib.contextmanager
@@ -60,25 +68,21 @@ def open_for_reading(settings: Settings) -> Iterator[dict[str, DatabaseAddress]]
 
 
 def run_audit(addresses: Mapping[str, DatabaseAddress]) -> int:
-    """Print what was checked, in numbers; 0, 1 for a violation, 2 if something cannot be read."""
-    try:
-        for address in addresses.values():
-            check_schema(address)
-        keys = _read_duplicate_keys(addresses["platform"])
-        with open_snapshot_reader(addresses["platform"]) as reader:
-            platform = audit_platform(reader)
-        say(f"platform: {platform.generations} generations, {platform.events} audit events")
-        found = _tell(platform.violations, platform.violations_found)
-        for name, address in addresses.items():
-            if name == "platform":
-                continue
-            with open_snapshot_reader(address) as reader:
-                audit = audit_environment(reader, duplicate_keys=keys)
-            _tell_figures(name, audit)
-            found += _tell(audit.violations, audit.violations_found)
-    except StorageError as error:
-        say(f"pesalango-server: {error}")
-        return _UNREADABLE
+    """Print what was checked, in numbers; 0, or 1 for a violation. Raises `StorageError`."""
+    for address in addresses.values():
+        check_schema(address)
+    keys = _read_duplicate_keys(addresses["platform"])
+    with open_snapshot_reader(addresses["platform"]) as reader:
+        platform = audit_platform(reader)
+    say(f"platform: {platform.generations} generations, {platform.events} audit events")
+    found = _tell("platform", platform.violations, platform.violations_found)
+    for name, address in addresses.items():
+        if name == "platform":
+            continue
+        with open_snapshot_reader(address) as reader:
+            audit = audit_environment(reader, duplicate_keys=keys)
+        _tell_figures(name, audit)
+        found += _tell(name, audit.violations, audit.violations_found)
     numbers = ", ".join(str(number) for number in INVARIANTS)
     if found:
         say(f"{found} violation(s) of the invariants {numbers}.")
@@ -114,11 +118,14 @@ def _tell_figures(environment: str, audit: EnvironmentAudit) -> None:
         say(f"{environment}: no ledger has been opened")
 
 
-def _tell(violations: Sequence[Violation], found: int) -> int:
+def _tell(database: str, violations: Sequence[Violation], found: int) -> int:
     for violation in violations:
         ids = ", ".join(str(number) for number in violation.ids)
+        place = f"{database} ledger {violation.ledger}" if violation.ledger else database
         say(
-            f"VIOLATION of invariant {violation.invariant} in ledger {violation.ledger}:"
+            f"VIOLATION of invariant {violation.invariant} in {place}:"
             f" {violation.what}{f' ({ids})' if ids else ''}"
         )
+    if found > len(violations):
+        say(f"... and {found - len(violations)} more in {database}")
     return found
