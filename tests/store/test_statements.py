@@ -14,6 +14,7 @@ import psycopg
 import pytest
 
 import pesalango_server
+from pesalango_server.storage.address import DatabaseAddress
 from pesalango_server.storage.database import (
     QUERIES,
     SCANS,
@@ -25,6 +26,7 @@ from pesalango_server.storage.database import (
     declare_insert,
 )
 from pesalango_server.storage.postgres import PostgresWriter
+from pesalango_server.storage.snapshot import open_snapshot_reader
 from tests.store.postgres_fixture import PostgresServer
 
 for module in pkgutil.walk_packages(pesalango_server.__path__, "pesalango_server."):
@@ -230,6 +232,35 @@ def test_a_scan_would_be_noticed_on_postgres(
     plan = explain_postgres(postgres_sessions[Schema.ENVIRONMENT], sql)
 
     assert bool(find_postgres_scans(plan)) is is_scan
+
+
+def list_nodes(node: dict[str, Any]) -> list[str]:
+    nodes = [str(node["Node Type"])]
+    for child in node.get("Plans", ()):
+        nodes += list_nodes(child)
+    return nodes
+
+
+@pytest.mark.parametrize(
+    "name", [scan.name for scan in SCANS.values() if "pg_trigger" not in scan.postgres]
+)
+def test_an_audit_of_tables_without_statistics_does_not_look_rows_up_one_by_one(
+    postgres_server: PostgresServer, postgres_template: str, name: str
+) -> None:
+    scan = SCANS[name]
+    database = postgres_server.create_database(template=postgres_template)
+    address = DatabaseAddress(
+        DATABASE_OF[scan.schema], "postgres", postgres_server.build_url(database)
+    )
+    with open_snapshot_reader(address) as reader:
+        # The plan depends on what the audit's own session sets.
+        cursor = psycopg.RawCursor(reader._session)  # type: ignore[attr-defined]
+        explain = f"EXPLAIN (FORMAT JSON) {scan.postgres}"
+        cursor.execute(explain.encode(), (1,) if "$1" in scan.postgres else ())
+        (((plan,),),) = cursor.fetchall()
+    postgres_server.drop_database(database)
+
+    assert "Nested Loop" not in list_nodes(plan["Plan"])
 
 
 # --- the declarations themselves ----------------------------------------------------------------------

@@ -243,7 +243,7 @@ class EngineLoop:
             else:
                 self._take_own(self._waiting.find_due())
             for waiter, outcome in self._waiting.find_decided_elsewhere():
-                waiter.channel.send_answers([(waiter.number, outcome, True)])
+                self._send(waiter.channel, [(waiter.number, outcome, True)])
         except StorageError:
             self._waiting.forget_failed_look()
 
@@ -283,6 +283,12 @@ class EngineLoop:
             self._answer([batch[position] for position in positions], outcomes)
         self._faults.reach(Point.ANSWERED)
 
+    def _send(self, port: Port, numbered: Sequence[tuple[int, AnyOutcome, bool]]) -> None:
+        port.send_answers(numbered)
+        # What the worker did not take at once is sent when it has room again.
+        if port.descriptor in self._ports:
+            self._watch(port.descriptor, port)
+
     def _answer(self, entries: Sequence[Taken], outcomes: Sequence[AnyOutcome]) -> None:
         """Hand each outcome to whoever waits for it; one frame for each worker."""
         answers: dict[int, tuple[Port, list[tuple[int, AnyOutcome, bool]]]] = {}
@@ -304,6 +310,4 @@ class EngineLoop:
             if port is not None:
                 give(port, number, outcome, is_last=is_last)
         for port, numbered in answers.values():
-            port.send_answers(numbered)
-            if port.descriptor in self._ports:
-                self._watch(port.descriptor, port)
+            self._send(port, numbered)

@@ -70,11 +70,13 @@ def _open_postgres(address: DatabaseAddress) -> psycopg.Connection:
     try:
         session.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         session.read_only = True
-        # The snapshot is taken by the first statement, and lasts as long as the transaction.
+        # The snapshot is taken by the first statement, and lasts as long as the transaction. Tables
+        # are read whole and joined whole: one row at a time would be right for next to none, which
+        # is what a planner without statistics expects.
         session.execute(
             f"SET LOCAL search_path = \"{address.schema}\"; SET LOCAL work_mem = '64MB';"
             " SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0;"
-            " SET LOCAL jit = off".encode()
+            " SET LOCAL jit = off; SET LOCAL enable_nestloop = off".encode()
         )
     except psycopg.Error as error:
         session.close()
