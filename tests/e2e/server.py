@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
 import msgspec
 import psutil
@@ -120,21 +120,25 @@ def make_environment(changes: Mapping[str, str]) -> dict[str, str]:
 
 
 class Server:
-    """`pesalango-server up` on one data directory, any number of times in turn."""
+    """`pesalango-server up` (or `serve`) on one data directory, any number of times in turn."""
 
     def __init__(
         self,
         data_dir: Path,
         *,
+        command: Literal["up", "serve"] = "up",
         database: str | None = None,
         settings: Mapping[str, str] | None = None,
     ) -> None:
-        """`database` is `postgres`, a URL (told through the environment, for it may hold a
-        password) or None for SQLite; `settings` are environment variables of the product.
+        """`serve` needs a database that is prepared, and has no credentials.
+
+        `database` is `postgres`, a URL (told through the environment, for it may hold a password)
+        or None for SQLite; `settings` are environment variables of the product.
         """
         self.data_dir = data_dir
         self.log_path = data_dir.with_name(f"{data_dir.name}.log")
         self.port = 0
+        self._command = command
         self._database = database
         self._settings = dict(settings or {})
         self._process: subprocess.Popen[bytes] | None = None
@@ -170,7 +174,11 @@ class Server:
     def launch(self, port: int) -> None:
         """Start it, and wait for nothing."""
         self.port = port
-        command = [find_command(), "up", "--data-dir", str(self.data_dir), "--port", str(port)]
+        command = [find_command(), self._command, "--data-dir", str(self.data_dir)]
+        if self._command == "up":
+            command += ["--port", str(port)]
+        else:
+            command += ["--listen", f"127.0.0.1:{port}", "--admin-listen", "127.0.0.1:0"]
         changes = dict(self._settings)
         if self._database == "postgres":
             command += ["--database", "postgres"]
