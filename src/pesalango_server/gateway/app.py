@@ -43,7 +43,7 @@ from pesalango_server.http.answers import (
 )
 from pesalango_server.http.bodies import BodyTooLarge, CallerGone, refuse_body
 from pesalango_server.http.context import WorkerContext
-from pesalango_server.http.protocol import close_unanswered
+from pesalango_server.http.protocol import close_unanswered, send_answer
 from pesalango_server.kernel.invariant import ensure
 from pesalango_server.settings import Settings
 from pesalango_server.telemetry import Metrics
@@ -225,14 +225,13 @@ class Gateway:
                 self._tell_fault(route, fault)
                 answer = route.answers.fault()
         body = answer.body
-        await send(
-            {
-                "type": "http.response.start",
-                "status": answer.status,
-                "headers": [JSON_HEADER, length_header(len(body)), *answer.headers],
-            }
+        await send_answer(
+            scope,
+            send,
+            status=answer.status,
+            headers=(JSON_HEADER, length_header(len(body)), *answer.headers),
+            body=body,
         )
-        await send({"type": "http.response.body", "body": body})
         route.count(answer.code, perf_counter() - began)
 
     async def _refuse_body(self, receive: Receive, send: Send, *, is_whole: bool) -> None:

@@ -16,20 +16,25 @@ them, in a way that lets the caller see them.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import Any, ClassVar, Final
 
 import httptools
 import msgspec
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 
-from pesalango_server.http.answers import Scope
+from pesalango_server.http.answers import Header, Scope, Send
 from pesalango_server.kernel.invariant import ensure
 from pesalango_server.settings import Settings
 
 CLOSE_EXTENSION: Final = "pesalango.close"
+ANSWER_EXTENSION: Final = "pesalango.answer"
 _NOT_REPEATED: Final = frozenset({b"upgrade", b"http2-settings", b"connection"})
 
 
@@ -55,6 +60,21 @@ def close_unanswered(scope: Scope) -> None:
     scope["extensions"][CLOSE_EXTENSION]()
 
 
+async def send_answer(
+    scope: Scope, send: Send, *, status: int, headers: Sequence[Header], body: bytes
+) -> None:
+    """Send a whole answer, in one write where the server offers that; else by ASGI's two messages.
+
+    `headers` tell the length of `body`. Two writes are two system calls and two packets, which is
+    a sixth of what a worker spends on a payment.
+    """
+    answer_whole = scope["extensions"].get(ANSWER_EXTENSION)
+    if answer_whole is not None and answer_whole(status, headers, body):
+        return
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
 class BoundedProtocol(HttpToolsProtocol):
     """See the module. One object a connection, on the event loop's thread."""
 
@@ -64,7 +84,10 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """asyncio: a caller has connected."""
         super().connection_made(transport)
-        self._extensions: dict[str, Any] = {CLOSE_EXTENSION: self._close_unanswered}
+        self._extensions: dict[str, Any] = {
+            CLOSE_EXTENSION: self._close_unanswered,
+            ANSWER_EXTENSION: self._answer_whole,
+        }
         self._running: RequestResponseCycle | None = None
         # The request that is being read, once its application was started or queued.
         self._arriving: RequestResponseCycle | None = None
@@ -278,6 +301,36 @@ class BoundedProtocol(HttpToolsProtocol):
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._running = cycle
         super()._start_asgi_task(cycle, app)
+
+    def _answer_whole(self, status: int, headers: Sequence[Header], body: bytes) -> bool:
+        """Answer the request that runs, in one write; False where uvicorn's own way must do.
+
+        It does what the two messages would do, in uvicorn's order. A caller who reads slowly is
+        waited for, and HEAD has no body: both are left to uvicorn.
+        """
+        cycle = self._running
+        if cycle is None or cycle.response_started or self.flow.write_paused:
+            return False
+        if cycle.scope["method"] == "HEAD":
+            return False
+        if cycle.disconnected:
+            return True
+        parts = [STATUS_LINE[status]]
+        for name, value in (*cycle.default_headers, *headers):
+            parts += (name, b": ", value, b"\r\n")
+            if name == b"connection" and value == b"close":
+                cycle.keep_alive = False
+        if not cycle.keep_alive and (b"connection", b"close") not in headers:
+            parts.append(b"connection: close\r\n")
+        parts += (b"\r\n", body)
+        cycle.response_started = cycle.response_complete = True
+        cycle.waiting_for_100_continue = False
+        self.transport.write(b"".join(parts))
+        cycle.message_event.set()
+        if not cycle.keep_alive:
+            self.transport.close()
+        cycle.on_response()
+        return True
 
     def on_response_complete(self) -> None:
         """Uvicorn: an answer is whole; the next request may run."""
