@@ -24,6 +24,7 @@ from pesalango_server.gateway.exposure import ExposedInTheClear, check_exposure
 from pesalango_server.kernel.clock import Clock
 from pesalango_server.link.channel import Channel
 from pesalango_server.main.engines import EngineUnit
+from pesalango_server.main.memory import settle_garbage_collector
 from pesalango_server.main.plan import FacePlan, WorkerPlan, send_plan
 from pesalango_server.main.worker import run_worker
 from pesalango_server.settings import Settings
@@ -108,6 +109,7 @@ class Server:
 
     def start(self) -> None:
         """Start engines and workers."""
+        settle_garbage_collector()
         for unit in self._engines:
             unit.start()
         if not self._settings.workers:

@@ -19,6 +19,7 @@ from pesalango_server.http.context import (
 from pesalango_server.kernel.clock import SystemClock
 from pesalango_server.link.client import LinkClient
 from pesalango_server.main.faces import Faces
+from pesalango_server.main.memory import settle_garbage_collector
 from pesalango_server.main.plan import WorkerPlan, receive_plan
 from pesalango_server.storage.address import DatabaseAddress, open_database_reader
 from pesalango_server.storage.database import Reader, StorageError
@@ -45,6 +46,7 @@ class Worker:
         context = await self._make_context()
         faces = Faces(self._plan, context, Metrics())
         await faces.start()
+        settle_garbage_collector()
         log.info("worker_started", worker=self._plan.number)
         refreshing = asyncio.create_task(self._refresh_for_ever(context.configuration))
         await self._drain_asked.wait()
