@@ -27,6 +27,7 @@ class EnvironmentBatch:
         self.reads = [lock, *self._planned]
         self.wall_ms = wall_ms or 0
         self._books: dict[int, Book] = {}
+        self._closed: list[tuple[int, int]] = []
         self._writes = WriteSet()
 
     def load(self, documents: Sequence[bytes]) -> None:
@@ -45,15 +46,20 @@ class EnvironmentBatch:
     def close(self, token: str) -> list[tuple[Write, Sequence[Row]]]:
         """See `BatchWork.close`."""
         # In the order of their numbers, whatever the order in which they were opened.
-        for _, book in sorted(self._books.items()):
+        books = [book for _, book in sorted(self._books.items())]
+        for book in books:
             book.close(token)
+        self._closed = [(book.ledger, book.sequence) for book in books]
+        # Books know each other through this table; without it they go as soon as the batch does,
+        # and not when the garbage collector comes by.
+        self._books.clear()
         return self._writes.in_order()
 
     def find(self, token: str) -> Read:
         """See `BatchWork.find`."""
         return Read(
             store.FIND_BATCH,
-            rows=[(book.ledger, book.sequence, token) for book in self._books.values()],
+            rows=[(ledger, sequence, token) for ledger, sequence in self._closed],
         )
 
 

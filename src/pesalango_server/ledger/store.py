@@ -22,7 +22,7 @@ LOCK_LEDGERS = register_query(
         sqlite=(
             "SELECT json_group_array(json_array(ledger, clock_offset_ms, last_time_ms, last_id,"
             " sequence, lower(hex(digest)), ?1)) FROM (SELECT s.* FROM json_each(?2) AS input"
-            " CROSS JOIN ledger_state AS s ON s.ledger = input.value ->> 0 ORDER BY s.ledger)"
+            " CROSS JOIN ledger_state AS s ON s.ledger = input.value ->> 0)"
         ),
         postgres=(
             "SELECT coalesce(json_agg(json_build_array(ledger, clock_offset_ms, last_time_ms,"
