@@ -242,3 +242,15 @@ def test_one_process_does_it_all_where_no_worker_is_wanted(tmp_path: Path) -> No
         assert server.find_workers() == []
         assert server.audit().returncode == 0
         assert server.stop() < 3
+
+
+def test_where_other_machines_could_listen_in_the_sandbox_alone_is_served(tmp_path: Path) -> None:
+    with Server(tmp_path / "data", settings={"PESALANGO_HOST": "0.0.0.0"}) as server:
+        server.start()
+        credentials = server.data_dir / "credentials.json"
+        known = credentials.read_text("utf-8").replace("0.0.0.0", "127.0.0.1")
+        credentials.write_text(known, "utf-8")
+        assert pay_plainly(server, "sandbox", "254707161122")[0] == 201
+        place = f"http://127.0.0.1:{server.port}/openapi/ipg/v2/vodafoneGHA/getSession/"
+        assert call_plainly(urllib.request.Request(place))[0] == 404
+        assert "openapi is not" in server.read_log()

@@ -15,9 +15,9 @@ def check_exposure(
     """A warning that the operator should read, or None; `host` is what is listened on.
 
     Bearers can be used by whoever reads them on the way. On an address of this machine alone, or
-    behind a proxy that is trusted (and that brings TLS), they are safe. Elsewhere an `openapi` in
-    which money counts is refused with `ExposedInTheClear`; where both environments are play money
-    (`is_demonstration`) a warning will do.
+    behind a proxy that is trusted (and that brings TLS), they are safe. Elsewhere `openapi` is never
+    served: `serve` refuses with `ExposedInTheClear`; a demonstration (`up`) goes on with the
+    sandbox alone, and says so.
     """
     address = parse_address(host.strip("[]"))
     is_loopback = host == "localhost" if address is None else address.is_loopback
@@ -25,8 +25,8 @@ def check_exposure(
         return None
     if is_demonstration:
         return (
-            f"{host} can be reached from other machines without encryption: session keys can be "
-            "read on the way; keep it to play money"
+            f"{host} can be reached from other machines without encryption, where session keys can "
+            "be read on the way: the sandbox is served, openapi is not"
         )
     raise ExposedInTheClear(
         f"{host} can be reached from other machines without encryption, and session keys could be "

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from dataclasses import replace
 from typing import Any
 
 import uvicorn
@@ -51,8 +52,13 @@ class Faces:
 
     def __init__(self, plan: WorkerPlan, context: WorkerContext, metrics: Metrics) -> None:
         seed = Seed(seeds_openapi=plan.is_demonstration)
+        served = {
+            name: environment
+            for name, environment in context.environments.items()
+            if plan.serves_openapi or name != "openapi"
+        }
         self._gateway: Gateway = make_gateway(
-            context, settings=plan.settings, seeder=seed, metrics=metrics
+            replace(context, environments=served), settings=plan.settings, seeder=seed, metrics=metrics
         )
         schema = {
             name: list_migrations(name, address.dialect)[-1].name

@@ -29,6 +29,7 @@ class WorkerPlan(msgspec.Struct, frozen=True):
     faces: tuple[FacePlan, ...]
     unanswered_max: int
     is_demonstration: bool
+    serves_openapi: bool
 
 
 def send_plan(plan: WorkerPlan) -> int:

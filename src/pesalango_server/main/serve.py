@@ -26,8 +26,9 @@ class Serve:
 
     def run(self) -> int:
         """Serve until stopped; the exit status. Raises `ServerFailed` and kin."""
-        host = self._settings.listen.rpartition(":")[0].strip("[]")
-        warn_of_exposure(host, self._settings, is_demonstration=False, say=self._say)
+        for listened in (self._settings.listen, self._settings.admin_listen):
+            host = listened.rpartition(":")[0].strip("[]")
+            warn_of_exposure(host, self._settings, is_demonstration=False, say=self._say)
         with contextlib.ExitStack() as stack:
             listeners = [
                 _listen(self._settings.listen, gateway=True),

@@ -82,7 +82,9 @@ class Server:
         engines: Sequence[EngineUnit],
         listeners: Sequence[Listener],
         is_demonstration: bool,
+        serves_openapi: bool = True,
     ) -> None:
+        self._serves_openapi = serves_openapi
         self._settings = settings
         self._clock = clock
         self._addresses = addresses
@@ -147,6 +149,7 @@ class Server:
             faces=faces,
             unanswered_max=max(1, self._settings.unanswered_max // max(1, self._settings.workers)),
             is_demonstration=self._is_demonstration,
+            serves_openapi=self._serves_openapi,
         )
 
     def _start_worker(self, number: int) -> None:
@@ -273,8 +276,11 @@ def _command_type(database: str) -> Any:
 
 def warn_of_exposure(
     host: str, settings: Settings, *, is_demonstration: bool, say: Callable[[str], None]
-) -> None:
-    """Plain HTTP beyond this machine: told in a demonstration, else refused (`ServerFailed`)."""
+) -> bool:
+    """Whether plain HTTP is served beyond this machine: told in a demonstration, else refused.
+
+    Raises `ServerFailed`.
+    """
     try:
         warning = check_exposure(
             host, trusted_proxies=settings.trusted_proxies, is_demonstration=is_demonstration
@@ -282,7 +288,8 @@ def warn_of_exposure(
     except ExposedInTheClear as error:
         raise ServerFailed(str(error)) from error
     if warning:
-        say(f"Note: {warning}")
+        say(f"Note: {warning}.")
+    return warning is not None
 
 
 def make_data_dir(path: Path) -> None:

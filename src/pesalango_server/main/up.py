@@ -115,11 +115,14 @@ class Up:
         self._settings = settings
         self._say = say
         self._data_dir = Path(settings.data_dir).resolve()
+        self._is_exposed = False
 
     def run(self) -> int:
         """Start, check, serve until stopped; the exit status. Raises `ServerFailed` and kin."""
         started = time.monotonic()
-        warn_of_exposure(self._settings.host, self._settings, is_demonstration=True, say=self._say)
+        self._is_exposed = warn_of_exposure(
+            self._settings.host, self._settings, is_demonstration=True, say=self._say
+        )
         # The port first: when it is taken nothing else needs to happen.
         listener = Listener(self._settings.host, self._settings.port, gateway=True, admin=True)
         try:
@@ -150,6 +153,7 @@ class Up:
             engines=list(engines.values()),
             listeners=[listener],
             is_demonstration=True,
+            serves_openapi=not self._is_exposed,
         )
         server_box.append(server)
         server.start()
@@ -238,8 +242,9 @@ class Up:
         say(f"API key        {credentials.sandbox.api_key}")
         say(f"Organisation   {credentials.sandbox.service_provider_code}")
         say(f"Sandbox        {credentials.base_url}/sandbox/ipg/v2/{MARKETS[0].path_value}/")
-        say(f"Openapi        {credentials.base_url}/openapi/ipg/v2/{MARKETS[0].path_value}/")
-        say("               (a demonstration here: its money is play money as well)")
+        if not self._is_exposed:
+            say(f"Openapi        {credentials.base_url}/openapi/ipg/v2/{MARKETS[0].path_value}/")
+            say("               (a demonstration here: its money is play money as well)")
         say(f"Admin API      {credentials.admin_url} (its token is in the file below)")
         say(f"All of it      {self._data_dir / 'credentials.json'}")
         say("")
