@@ -85,6 +85,7 @@ class Engine:
         self._pause = pause
         self._faults = faults
         self.can_commit = True
+        self._last_batch_ms = 0
         self._seen_wall_ms: int | None = None
         self._seen_monotonic_ms = 0
         self.clock_jump_ms = 0
@@ -99,7 +100,7 @@ class Engine:
         try:
             outcomes = self._run_surely(commands)
         except StorageUnavailable as error:
-            self._lose(error)
+            self.lose(error)
             yield positions, [FAULT_UNAVAILABLE] * len(commands)
             return
         except EngineEnded:
@@ -113,11 +114,20 @@ class Engine:
                 yield positions, [FAULT_INTERNAL]
                 return
         else:
+            self._observer.observe_batch(commands=len(commands), duration_ms=self._last_batch_ms)
             yield positions, outcomes
             return
-        for position in positions:
+        yield from self._run_one_by_one(commands)
+
+    def _run_one_by_one(self, commands: Sequence[Command]) -> Iterator[Answered]:
+        for position in range(len(commands)):
             for _, alone in self.run(commands[position : position + 1]):
                 yield (position,), alone
+            if not self.can_commit:
+                # Each of the others would wait as long for the same database.
+                rest = range(position + 1, len(commands))
+                yield rest, [FAULT_UNAVAILABLE] * len(rest)
+                return
 
     def _run_surely(self, commands: Sequence[Command]) -> list[AnyOutcome]:
         """Run a batch until it is known to be committed, or known not to be."""
@@ -133,19 +143,19 @@ class Engine:
                     return outcomes
                 continue
             self.can_commit = True
-            self._observer.observe_batch(
-                commands=len(commands), duration_ms=self._clock.monotonic_ms() - started_ms
-            )
+            self._last_batch_ms = self._clock.monotonic_ms() - started_ms
             return outcomes
 
-    def _decide(self, commands: Sequence[Command]) -> tuple[BatchWork, list[AnyOutcome]]:
-        wall_ms = None if self._uses_database_clock else self._clock.wall_ms()
-        work = self._domain.start(commands, wall_ms=wall_ms)
+    def _decide(
+        self, commands: Sequence[Command], *, goes_by_clock: bool = True
+    ) -> tuple[BatchWork, list[AnyOutcome]]:
+        work = self._domain.start(commands, wall_ms=self.time_to_go_by())
         started_ms = self._clock.monotonic_ms()
         documents = self.writer.begin(work.reads)
         self._faults.reach(Point.LOCKED)
         work.load(documents)
-        self._watch_clock(work.wall_ms, started_ms=started_ms)
+        if goes_by_clock:
+            self._watch_clock(work.wall_ms, started_ms=started_ms)
         return work, [work.decide(command) for command in commands]
 
     def _commit(self, work: BatchWork, token: str) -> None:
@@ -179,7 +189,21 @@ class Engine:
         self._seen_wall_ms = None
         self.clock_jump_ms = 0
 
-    def _lose(self, error: StorageUnavailable) -> None:
+    def time_to_go_by(self) -> int | None:
+        """The time for a query about deadlines: None where the database's own counts."""
+        return None if self._uses_database_clock else self._clock.wall_ms()
+
+    def check_connection(self) -> None:
+        """Notice while nothing is to do that the database has gone; costs a round trip."""
+        if self.writer.dialect == "sqlite":
+            return
+        try:
+            self.writer.read(())
+        except StorageError as error:
+            self.lose(error)
+
+    def lose(self, error: StorageError) -> None:
+        """The database is away: say so until a probe finds it again."""
         self.can_commit = False
         self.writer.rollback()
         self._observer.observe_trouble("database_unavailable", error)
@@ -224,6 +248,8 @@ class Engine:
         return found != b"[]"
 
     def _write_empty_batch(self) -> None:
-        work, _ = self._decide(())
+        # It decides nothing, so a clock that jumped is no matter: what was committed before has to
+        # be answered all the same.
+        work, _ = self._decide((), goes_by_clock=False)
         self.writer.commit(work.close(self._make_token()))
         self.can_commit = True

@@ -228,6 +228,8 @@ class EngineLoop:
         if now_ms < self._heartbeat_at_ms:
             return
         self._heartbeat_at_ms = now_ms + HEARTBEAT_MS
+        if self.engine.can_commit:
+            self.engine.check_connection()
         for descriptor, port in list(self._ports.items()):
             port.send_heartbeat(can_commit=self.engine.can_commit, waiting=len(self._queue))
             self._watch(descriptor, port)
@@ -244,8 +246,9 @@ class EngineLoop:
                 self._take_own(self._waiting.find_due())
             for waiter, outcome in self._waiting.find_decided_elsewhere():
                 self._send(waiter.channel, [(waiter.number, outcome, True)])
-        except StorageError:
+        except StorageError as error:
             self._waiting.forget_failed_look()
+            self.engine.lose(error)
 
     def _take_own(self, commands: Sequence[Command]) -> None:
         for command in commands:
@@ -264,9 +267,7 @@ class EngineLoop:
         self._probe_at_ms = self._clock.monotonic_ms() + self._probe_pause_ms
 
     def _run_batch(self) -> None:
-        taken = [
-            self._queue.popleft() for _ in range(min(len(self._queue), self._batch_commands_max))
-        ]
+        taken = self._take()
         batch = [entry for entry in taken if not isinstance(entry[2], ConfirmClock)]
         for entry in taken:
             if isinstance(entry[2], ConfirmClock):
@@ -282,6 +283,20 @@ class EngineLoop:
         for positions, outcomes in self.engine.run(commands):
             self._answer([batch[position] for position in positions], outcomes)
         self._faults.reach(Point.ANSWERED)
+
+    def _take(self) -> list[Taken]:
+        """Commands for one batch, in order of arrival; one that has faulted before comes alone."""
+        taken: list[Taken] = []
+        waiting = self._waiting
+        while self._queue and len(taken) < self._batch_commands_max:
+            port, _, command = self._queue[0]
+            is_retry = port is None and waiting is not None and waiting.retries(command)
+            if is_retry and taken:
+                break
+            taken.append(self._queue.popleft())
+            if is_retry:
+                break
+        return taken
 
     def _send(self, port: Port, numbered: Sequence[tuple[int, AnyOutcome, bool]]) -> None:
         port.send_answers(numbered)

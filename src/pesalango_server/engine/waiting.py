@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from heapq import heappop, heappush
 from typing import Any
 
 import msgspec
@@ -22,6 +23,7 @@ ASK_ELSEWHERE_MS = 200
 TAKE_OVER_AFTER_MS = 1_000
 """How long after its time a prompt that another engine recorded is ended by this one."""
 
+_DUE_MAX = 500
 _RETRY_FIRST_MS = 500
 _RETRY_MAX_MS = 60_000
 
@@ -59,6 +61,8 @@ class Waiting:
         self._own: set[Key] = set()
         self._in_flight: set[Key] = set()
         self._retries: dict[Key, _Retry] = {}
+        # (end of the caller's wait, payment), earliest first; some have been decided meanwhile.
+        self._ends: list[tuple[int, Key]] = []
         self._look_at_ms = 0
         self._ask_at_ms = 0
 
@@ -82,9 +86,9 @@ class Waiting:
             if self.waits_for(command, outcome):
                 key = (command.ledger, outcome.payment)
                 self._own.add(key)
-                self._waiters[key] = Waiter(
-                    channel, number, self._clock.monotonic_ms() + command.wait_ms
-                )
+                until_ms = self._clock.monotonic_ms() + command.wait_ms
+                self._waiters[key] = Waiter(channel, number, until_ms)
+                heappush(self._ends, (until_ms, key))
                 self._look_at_ms = 0
             return None
         if not isinstance(command, AnswerPrompt | ExpirePrompt):
@@ -111,16 +115,20 @@ class Waiting:
         pause_ms = min(known.pause_ms * 2, _RETRY_MAX_MS) if known else _RETRY_FIRST_MS
         self._retries[key] = _Retry(self._clock.monotonic_ms() + pause_ms, pause_ms)
 
+    def retries(self, command: Command) -> bool:
+        """Whether a command has faulted before: it is tried alone, to spare the others."""
+        return (
+            isinstance(command, AnswerPrompt | ExpirePrompt)
+            and (command.ledger, command.payment) in self._retries
+        )
+
     def find_due(self) -> list[Command]:
         """Commands for what is due now: scripted answers, deadlines, callers who waited enough.
 
         Raises `StorageError`.
         """
         now_ms = self._clock.monotonic_ms()
-        commands: list[Command] = []
-        for key, waiter in self._waiters.items():
-            if waiter.until_ms <= now_ms and self._is_free(key):
-                commands.append(ExpirePrompt(*key, is_forced=True))
+        commands = self._end_waits(now_ms)
         if now_ms >= self._look_at_ms:
             commands += self._look_for_due(now_ms)
         taken: list[Command] = []
@@ -131,6 +139,21 @@ class Waiting:
                 taken.append(command)
         return taken
 
+    def _end_waits(self, now_ms: int) -> list[Command]:
+        commands: list[Command] = []
+        put_off: list[tuple[int, Key]] = []
+        while self._ends and self._ends[0][0] <= now_ms:
+            until_ms, key = heappop(self._ends)
+            if key not in self._waiters:
+                continue
+            if self._is_free(key):
+                commands.append(ExpirePrompt(*key, is_forced=True))
+            # Should that fault, it is tried again.
+            put_off.append((until_ms + _RETRY_FIRST_MS, key))
+        for entry in put_off:
+            heappush(self._ends, entry)
+        return commands
+
     def _is_free(self, key: Key) -> bool:
         retry = self._retries.get(key)
         return key not in self._in_flight and (
@@ -138,22 +161,29 @@ class Waiting:
         )
 
     def _look_for_due(self, now_ms: int) -> list[Command]:
-        wall_ms = self._clock.wall_ms()
+        time_ms = self._engine.time_to_go_by()
+        # Those that are put off stand in front, and must not hide the others.
+        limit = _DUE_MAX + len(self._retries)
         due_document, next_document = self._engine.writer.read(
-            [Read(FIND_DUE_PROMPTS, (wall_ms,)), Read(FIND_NEXT_DUE)]
+            [Read(FIND_DUE_PROMPTS, (time_ms, limit)), Read(FIND_NEXT_DUE, (time_ms,))]
         )
         commands: list[Command] = []
-        for ledger, payment, answer, due_ms in _decode_rows(due_document):
+        due = _decode_rows(due_document)
+        for ledger, payment, answer, due_ms, now in due:
             key = (ledger, payment)
-            is_ours = key in self._own or due_ms + TAKE_OVER_AFTER_MS <= wall_ms
+            is_ours = key in self._own or due_ms + TAKE_OVER_AFTER_MS <= now
             if is_ours and self._is_free(key):
                 commands.append(_end_of_wait(ledger, payment, answer))
+        if len(due) < limit:
+            # Another engine may have decided some of those that faulted here.
+            there = {(row[0], row[1]) for row in due}
+            self._retries = {k: v for k, v in self._retries.items() if k in there}
         # Another engine may record a prompt at any time, so this one looks once a second at
         # least; its own next one may be due earlier.
         pause_ms = TAKE_OVER_AFTER_MS
-        for (due_ms,) in _decode_rows(next_document):
-            if due_ms > wall_ms:
-                pause_ms = min(pause_ms, due_ms - wall_ms)
+        for due_ms, now in _decode_rows(next_document):
+            if due_ms > now:
+                pause_ms = min(pause_ms, due_ms - now)
             else:
                 pause_ms = min(pause_ms, ASK_ELSEWHERE_MS)
         self._look_at_ms = now_ms + max(1, pause_ms)
@@ -188,7 +218,7 @@ class Waiting:
         now_ms = self._clock.monotonic_ms()
         pause_ms = self._look_at_ms - now_ms
         if self._waiters:
-            earliest = min(waiter.until_ms for waiter in self._waiters.values())
+            earliest = self._ends[0][0] if self._ends else now_ms
             pause_ms = min(pause_ms, max(ASK_ELSEWHERE_MS // 10, earliest - now_ms))
             if self._engine.writer.dialect != "sqlite":
                 pause_ms = min(pause_ms, self._ask_at_ms - now_ms)

@@ -30,7 +30,7 @@ def mint_id(*, last_id: int, wall_ms: int, ledger: int) -> int:
 
     A clock that goes back, or 4 096 ids in one millisecond, borrow from the milliseconds to come.
     """
-    fresh = ((wall_ms - EPOCH_MS) << _TIME_SHIFT) | (ledger << _COUNTER_BITS)
+    fresh = (max(wall_ms - EPOCH_MS, 0) << _TIME_SHIFT) | (ledger << _COUNTER_BITS)
     if fresh > last_id:
         return fresh
     if last_id & COUNTER_MAX < COUNTER_MAX:

@@ -170,22 +170,43 @@ LOAD_STANDINGS = declare_query(
     set_columns="ledger bigint, payment bigint",
 )
 
-FIND_DUE_PROMPTS = declare_query(
-    "find_due_prompts",
-    _ENVIRONMENT,
-    columns="ledger, payment, answer, due_ms",
-    text=(
-        "SELECT ledger, payment, answer, due_ms FROM prompts"
-        " WHERE due_ms <= $1::bigint ORDER BY due_ms LIMIT 500"
-    ),
+# `$1` is the time to go by, or null for the database's own: deadlines are in its time.
+_NOW = "coalesce($1::bigint, (extract(epoch FROM clock_timestamp()) * 1000)::bigint)"
+
+FIND_DUE_PROMPTS = register_query(
+    Query(
+        name="find_due_prompts",
+        schema=_ENVIRONMENT,
+        sqlite=(
+            "SELECT json_group_array(json_array(ledger, payment, answer, due_ms, ?1)) FROM"
+            " (SELECT * FROM prompts WHERE due_ms <= ?1 ORDER BY due_ms LIMIT ?2)"
+        ),
+        postgres=(
+            f"WITH now AS MATERIALIZED (SELECT {_NOW} AS now_ms)"
+            " SELECT coalesce(json_agg(json_build_array(ledger, payment, answer, due_ms,"
+            " (SELECT now_ms FROM now))), '[]'::json)::text FROM (SELECT * FROM prompts"
+            " WHERE due_ms <= (SELECT now_ms FROM now) ORDER BY due_ms LIMIT $2::bigint) AS due"
+        ),
+        set_types=(),
+        may_scan="",
+    )
 )
 
-FIND_NEXT_DUE = declare_query(
-    "find_next_due",
-    _ENVIRONMENT,
-    columns="due_ms",
-    text="SELECT due_ms FROM prompts ORDER BY due_ms LIMIT 1",
-    may_scan="one row, from the front of its index",
+FIND_NEXT_DUE = register_query(
+    Query(
+        name="find_next_due",
+        schema=_ENVIRONMENT,
+        sqlite=(
+            "SELECT json_group_array(json_array(due_ms, ?1)) FROM"
+            " (SELECT due_ms FROM prompts ORDER BY due_ms LIMIT 1)"
+        ),
+        postgres=(
+            f"SELECT coalesce(json_agg(json_build_array(due_ms, {_NOW})), '[]'::json)::text"
+            " FROM (SELECT due_ms FROM prompts ORDER BY due_ms LIMIT 1) AS next"
+        ),
+        set_types=(),
+        may_scan="one row, from the front of its index",
+    )
 )
 
 INSERT_LEDGERS = declare_insert(

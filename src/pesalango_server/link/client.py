@@ -15,7 +15,7 @@ HEARTBEAT_AGE_MAX_MS = 5_000
 
 
 class LinkBusy(Exception):
-    """Too many commands are unanswered, or the engine is silent: nothing was sent."""
+    """Too many commands or prompts wait, or the engine is silent: nothing was sent."""
 
 
 class LinkLost(Exception):
@@ -40,17 +40,24 @@ class DrainIn(msgspec.Struct, frozen=True, array_like=True, tag=3):
 
 
 class LinkClient(asyncio.Protocol):
-    """One link to one engine. Everything happens on the worker's event loop."""
+    """One link to one engine. Everything happens on the worker's event loop.
 
-    def __init__(self, clock: Clock, *, unanswered_max: int) -> None:
+    A command that waits for the engine is bounded apart from a payment that waits for its
+    customer: many slow customers are no sign of a slow engine.
+    """
+
+    def __init__(self, clock: Clock, *, unanswered_max: int, prompts_waiting_max: int) -> None:
         self._clock = clock
         self._unanswered_max = unanswered_max
+        self._prompts_waiting_max = prompts_waiting_max
         self._loop = asyncio.get_running_loop()
         self._decoder: FrameDecoder[AnswersIn | HeartbeatIn | DrainIn] = FrameDecoder(
             AnswersIn | HeartbeatIn | DrainIn  # type: ignore[arg-type]
         )
         self._transport: asyncio.Transport | None = None
         self._waiters: dict[int, asyncio.Future[AnyOutcome]] = {}
+        # Those whose first outcome has come, and whose last one is the customer's to bring about.
+        self._prompt_waiters: dict[int, asyncio.Future[AnyOutcome]] = {}
         self._number = 0
         self._outgoing: list[tuple[int, Command]] = []
         self._heartbeat_at_ms = clock.monotonic_ms()
@@ -64,8 +71,13 @@ class LinkClient(asyncio.Protocol):
 
     @property
     def unanswered(self) -> int:
-        """How many commands wait for their last outcome."""
+        """How many commands have no outcome yet."""
         return len(self._waiters)
+
+    @property
+    def prompts_waiting(self) -> int:
+        """How many payments wait for their customer: they have an outcome, and not their last."""
+        return len(self._prompt_waiters)
 
     @property
     def is_ready(self) -> bool:
@@ -84,8 +96,8 @@ class LinkClient(asyncio.Protocol):
         transport = self._transport
         if transport is None:
             raise LinkLost("the engine process has ended")
-        if is_bounded and (len(self._waiters) >= self._unanswered_max or self._is_silent()):
-            raise LinkBusy("too many commands are unanswered")
+        if is_bounded:
+            self._check_room()
         self._number += 1
         number = self._number
         future: asyncio.Future[AnyOutcome] = self._loop.create_future()
@@ -96,10 +108,34 @@ class LinkClient(asyncio.Protocol):
         self._outgoing.append((number, command))
         return future
 
+    def _check_room(self) -> None:
+        if len(self._waiters) >= self._unanswered_max:
+            raise LinkBusy("too many commands are unanswered")
+        if len(self._prompt_waiters) >= self._prompts_waiting_max:
+            raise LinkBusy("too many payments wait for their customers")
+        if self._is_silent():
+            raise LinkBusy("the engine is silent")
+
     def _flush(self) -> None:
         outgoing, self._outgoing = self._outgoing, []
         if self._transport is not None and outgoing:
-            self._transport.write(encode_frame(outgoing))
+            try:
+                frame = encode_frame(outgoing)
+            except Exception as error:  # noqa: BLE001 - whatever cannot be encoded
+                frame = self._encode_each(outgoing, error)
+            self._transport.write(frame)
+
+    def _encode_each(self, outgoing: list[tuple[int, Command]], error: Exception) -> bytes:
+        """Frames of those commands that can be encoded; the others' callers get the error."""
+        frames = []
+        for number, command in outgoing:
+            try:
+                frames.append(encode_frame([(number, command)]))
+            except Exception:  # noqa: BLE001 - the same, for this one alone
+                future = self._waiters.pop(number, None)
+                if future is not None and not future.done():
+                    future.set_exception(error)
+        return b"".join(frames)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """asyncio: the socket is ours."""
@@ -121,9 +157,13 @@ class LinkClient(asyncio.Protocol):
     def _deliver(self, outcomes: list[tuple[int, AnyOutcome, bool]]) -> None:
         waiters = self._waiters
         for number, outcome, is_last in outcomes:
-            if not is_last:
-                continue
             future = waiters.pop(number, None)
+            if not is_last:
+                if future is not None:
+                    self._prompt_waiters[number] = future
+                continue
+            if future is None:
+                future = self._prompt_waiters.pop(number, None)
             # The caller may have gone; the outcome stands all the same.
             if future is not None and not future.done():
                 future.set_result(outcome)
@@ -132,8 +172,9 @@ class LinkClient(asyncio.Protocol):
         """asyncio: the engine's end is closed."""
         self._transport = None
         self._can_commit = False
-        waiters, self._waiters = self._waiters, {}
-        for future in waiters.values():
+        lost = [*self._waiters.values(), *self._prompt_waiters.values()]
+        self._waiters, self._prompt_waiters = {}, {}
+        for future in lost:
             if not future.done():
                 future.set_exception(LinkLost("the engine process ended before it answered"))
                 # Nobody may be waiting any more; that is no error of its own.
