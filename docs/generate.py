@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pesalango_server.admin.reference import render_admin_markdown
 from pesalango_server.catalog import openapi, reference
+from pesalango_server.gateway.operations import ROUTED
 from pesalango_server.settings import render_settings_markdown
 
 REFERENCE = Path(__file__).resolve().parent / "reference"
@@ -19,11 +20,17 @@ REFERENCE = Path(__file__).resolve().parent / "reference"
 
 def render_openapi() -> str:
     """The OpenAPI document of all operations of the catalog, as indented JSON."""
-    return json.dumps(openapi.build_document(), indent=2, ensure_ascii=False) + "\n"
+    document = openapi.build_document(served=ROUTED)
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def render_operations() -> str:
+    """The page of all operations."""
+    return reference.render_operations_markdown(served=ROUTED)
 
 
 PAGES: dict[str, Callable[[], str]] = {
-    "operations.md": reference.render_operations_markdown,
+    "operations.md": render_operations,
     "codes.md": reference.render_codes_markdown,
     "openapi.json": render_openapi,
     "admin-api.md": render_admin_markdown,

@@ -27,6 +27,11 @@ _EXPLANATIONS: Final = {
     "log_level": "it is debug, info, warning or error",
 }
 
+_KEY_FILE: Final = (
+    "File with the RSA private key (PEM, 2048 to 8192 bits) that the environment gets at first "
+    "start, instead of one that is made. Later `pesalango-server platform-keys import` replaces it."
+)
+
 _SCHEMES: Final = ("postgresql", "postgres")
 _MASK: Final = "***"
 
@@ -129,10 +134,19 @@ class Settings(Struct, frozen=True, kw_only=True):
         Meta(
             ge=1,
             le=100_000,
-            description="Commands of all workers that wait for an engine; above it a call is "
-            "refused at once, and nothing is recorded.",
+            description="Commands of all workers that wait for an engine; each worker has its "
+            "share. Above it a call is refused at once, and nothing is recorded.",
         ),
     ] = 1_024
+    prompts_waiting_max: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=1_000_000,
+            description="Payments of all workers that wait for their customers; each worker has "
+            "its share. Above it a call is refused at once, and nothing is recorded.",
+        ),
+    ] = 16_384
     batch_commands_max: Annotated[
         int,
         Meta(ge=1, le=1_000, description="Commands that an engine handles in one transaction."),
@@ -210,13 +224,16 @@ class Settings(Struct, frozen=True, kw_only=True):
             description="Size of the key pair that is made for an environment at first start.",
         ),
     ] = 4_096
+    platform_key_file_sandbox: Annotated[str, Meta(description=_KEY_FILE)] = ""
+    platform_key_file_openapi: Annotated[str, Meta(description=_KEY_FILE)] = ""
     failed_authentications_per_minute: Annotated[
         int,
         Meta(
             ge=1,
             le=1_000_000,
             description="Failed authentications from one address (/24, /64) before its unknown "
-            "ciphertexts are refused undecrypted.",
+            "ciphertexts are refused undecrypted. Each worker counts for itself and has its share "
+            "of the number, at least 1.",
         ),
     ] = 20
     failed_authentication_networks_max: Annotated[
@@ -400,19 +417,24 @@ def _render_bounds(type_: msgspec.inspect.Type) -> str:
 def _check_database(database: str, source: str) -> None:
     if database in {"sqlite", "postgres"}:
         return
-    # What follows the scheme is PostgreSQL's own to read: it knows several hosts, and sockets.
-    if database.partition("://")[0] not in _SCHEMES:
+    # What follows the scheme is PostgreSQL's own to read, but a password must find its place in it.
+    if database.partition("://")[0] not in _SCHEMES or not _can_be_split(database):
         raise SettingsError(
             f"{source} cannot be used: it is sqlite, postgres, or a URL such as "
             "postgresql://user@host:5432/name"
         )
 
 
-def _has_password(database: str) -> bool:
+def _can_be_split(database: str) -> bool:
     try:
-        parts = urlsplit(database)
+        urlsplit(database)
     except ValueError:
         return False
+    return True
+
+
+def _has_password(database: str) -> bool:
+    parts = urlsplit(database if _can_be_split(database) else "")
     return parts.password is not None or "password" in parse_qs(parts.query, keep_blank_values=True)
 
 
@@ -446,6 +468,11 @@ A flag stands over the environment variable, the variable over the settings file
 the working directory, or the file that `{ENVIRONMENT_PREFIX}SETTINGS` names), the file over the
 default. The file is TOML without sections: `port = 8080`. A name in it that is no setting is an
 error. `pesalango-server up --help` and `pesalango-server serve --help` list the flags.
+
+Commands that administrate find the admin API by `--url` or `{ENVIRONMENT_PREFIX}ADMIN_URL`, and its
+token by `--token-file FILE` (`-`: standard input) or `{ENVIRONMENT_PREFIX}ADMIN_TOKEN`. Without an
+address they take both from `credentials.json` in the data directory, whose token goes to its own
+server alone. None of these is a setting.
 
 | Setting | Environment variable | Default | Bounds | Meaning |
 |---|---|---|---|---|

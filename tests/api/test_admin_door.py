@@ -101,13 +101,42 @@ def test_a_token_needs_a_name(admin: AdminCaller, body: dict[str, str], field: s
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/nothing", "/customers/", "/customers/1/2/3", "/organisations/A/b/c"]
+    "path",
+    [
+        "/admin",
+        "/admin/",
+        "/admin/v2/customers",
+        ADMIN,
+        f"{ADMIN}/",
+        f"{ADMIN}/nothing",
+        f"{ADMIN}/customers//",
+        f"{ADMIN}//customers",
+        f"{ADMIN}/customers/1/2/3",
+        f"{ADMIN}/organisations/A/b/c",
+    ],
 )
-def test_an_unknown_path_is_not_found(admin: AdminCaller, path: str) -> None:
-    reply = admin.send("GET", ADMIN + path, headers=authorise(admin.token))
+def test_an_unknown_path_is_not_found_and_told_what_there_is(admin: AdminCaller, path: str) -> None:
+    reply = admin.send("GET", path, headers=authorise(admin.token))
 
     assert reply.status == 404
-    assert read_error(reply.body)["code"] == "not_found"
+    error = read_error(reply.body)
+    assert error["code"] == "not_found"
+    assert error["message"] == (
+        "the admin API has no such path; below /admin/v1/ there are customers, organisations, "
+        "applications, platform-keys, tokens, worlds, health"
+    )
+
+
+def test_what_only_begins_like_the_admin_api_is_none_of_it(admin: AdminCaller) -> None:
+    reply = admin.send("GET", "/administration", headers=authorise(admin.token))
+
+    assert reply.status == 404
+    assert "error" not in json.loads(reply.body)
+
+
+@pytest.mark.parametrize("path", ["/worlds/", "/customers/?market=TZN", "/health/"])
+def test_one_slash_at_the_end_makes_no_difference(admin: AdminCaller, path: str) -> None:
+    assert admin.send("GET", ADMIN + path, headers=authorise(admin.token)).status == 200
 
 
 @pytest.mark.parametrize(
@@ -216,7 +245,7 @@ _FIELDS = sorted(
     }
 )
 _CALLS = [
-    (method, path.format(msisdn="255744553111", code="ORG001", id=999_999))
+    (method, path.format(msisdn="255744553111", code="ORG001", id=999_999, environment="openapi"))
     for path, endpoints in ENDPOINTS.items()
     for method, endpoint in endpoints.items()
     if endpoint.bodies

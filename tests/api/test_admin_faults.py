@@ -10,6 +10,7 @@ from typing import Any, cast
 import msgspec
 import pytest
 
+from pesalango_server.admin.contract import PREFIX
 from pesalango_server.admin.server import make_admin
 from pesalango_server.applications.keys import PEPPER_NAMES, CredentialHasher
 from pesalango_server.applications.model import AdminToken, Configuration, World
@@ -113,7 +114,7 @@ class Door:
 
     def render(self, method: str, path: str, body: bytes = b"", token: str = TOKEN) -> bytes:
         """The bytes of a request."""
-        head = f"{method} {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n"
+        head = f"{method} {PREFIX}{path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n"
         return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
     def call(self, method: str, path: str, body: bytes = b"", token: str = TOKEN) -> Reply:

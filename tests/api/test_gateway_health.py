@@ -1,11 +1,13 @@
 """Liveness, readiness and the page of metrics."""
 
 import json
+import time
 from collections.abc import Iterator
 
 import psutil
 import pytest
 
+from pesalango_server.link.client import HEARTBEAT_AGE_MAX_MS
 from tests.api.gateway_world import World, run_world
 from tests.e2e.server import wait_until
 
@@ -21,6 +23,17 @@ def test_a_gateway_that_can_take_payments_says_so(world: World, path: str, statu
     reply = world.call("GET", "", path=f"/health/{path}")
     assert reply.status == 200
     assert json.loads(reply.body) == {"status": status}
+
+
+@pytest.mark.parametrize("path", ["/health/live", "/health/ready", "/metrics"])
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "PATCH"])
+def test_what_can_only_be_read_says_so_in_json(world: World, method: str, path: str) -> None:
+    reply = world.call(method, "", path=path, body=b"x" if method == "POST" else b"")
+    assert reply.status == 405
+    assert json.loads(reply.body) == {"output_error": "Method not allowed"}
+    assert reply.header("content-type") == "application/json"
+    assert reply.header("allow") == "GET, HEAD"
+    assert not {"'", '"'} & set("".join(name + value for name, value in reply.headers))
 
 
 def test_requests_are_counted_by_operation_and_code(world: World) -> None:
@@ -43,6 +56,7 @@ def test_latency_batches_and_decryptions_are_measured(world: World) -> None:
     assert page[f"pesalango_request_seconds_sum{labels}"] > 0
     assert page["pesalango_decryptions_total"] >= 1
     assert page['pesalango_unanswered{environment="sandbox"}'] == 0
+    assert page['pesalango_prompts_waiting{environment="sandbox"}'] == 0
     # The engine hands its own over once a second.
     wait_until(
         lambda: read_metrics(world)['pesalango_batch_seconds_count{database="sandbox"}'] > 0,
@@ -70,6 +84,7 @@ def test_a_gateway_whose_engine_is_silent_is_not_ready_and_refuses_at_once(
     assert silenced.pay()[0] == 201
     engine: psutil.Process = silenced.server.find_engine()
     engine.suspend()
+    silent_since_s = time.monotonic()
     try:
 
         def is_not_ready() -> bool:
@@ -84,6 +99,13 @@ def test_a_gateway_whose_engine_is_silent_is_not_ready_and_refuses_at_once(
             "not_ready": ["engine of sandbox", "engine of openapi", "engine of platform"],
         }
         assert silenced.call("GET", "", path="/health/live").status == 200
+        # Into a shorter silence payments are sent, for the engine may only be busy; nothing but
+        # time tells the two apart.
+        wait_until(
+            lambda: time.monotonic() > silent_since_s + HEARTBEAT_AGE_MAX_MS / 1_000 + 0.1,
+            timeout_s=15,
+            what="the end of the link's patience",
+        )
         status, answer = silenced.pay()
         assert (status, answer["output_ResponseCode"]) == (503, "INS-16")
     finally:

@@ -3,9 +3,11 @@
 import json
 from collections.abc import Iterator
 
+import psutil
 import pytest
 
-from tests.api.gateway_world import C2B, MARKET, ORIGIN, SESSION, WAIT_MS, World, run_world
+from tests.api.gateway_world import C2B, MARKET, SESSION, WAIT_MS, World, run_world
+from tests.api.test_gateway_health import read_metrics
 from tests.e2e.server import wait_until
 
 
@@ -154,17 +156,24 @@ def test_the_trigger_for_success_is_an_ordinary_payment(world: World) -> None:
     assert reply.status == 201
 
 
-def test_triggers_belong_to_the_sandbox_alone(world: World) -> None:
-    headers = {
-        "Authorization": world.encrypt(world.credentials.openapi.api_key, "openapi"),
-        "Origin": "x",
-    }
+def pay_in_openapi(world: World, msisdn: str) -> tuple[int, str]:
+    """Status and code of the answer to a payment to a seeded organisation."""
+    place = world.credentials.openapi
+    headers = {"Authorization": world.encrypt(place.api_key, "openapi"), "Origin": "x"}
     session = world.call("GET", SESSION, headers=headers, environment="openapi")
     key = json.loads(session.body)["output_SessionID"]
     headers["Authorization"] = world.encrypt(key, "openapi")
-    payment = world.payment(CustomerMSISDN="000000000004", ServiceProviderCode="000000")
+    payment = world.payment(CustomerMSISDN=msisdn, ServiceProviderCode=place.service_provider_code)
     reply = world.call("POST", C2B, headers=headers, body=payment, environment="openapi")
-    assert json.loads(reply.body)["output_ResponseCode"] == "INS-2051"
+    return reply.status, json.loads(reply.body)["output_ResponseCode"]
+
+
+def test_triggers_belong_to_the_sandbox_alone(world: World) -> None:
+    assert pay_in_openapi(world, "000000000004") == (400, "INS-2051")
+
+
+def test_in_the_demonstration_of_openapi_a_customer_approves_at_once(world: World) -> None:
+    assert pay_in_openapi(world, "255744553111") == (201, "INS-0")
 
 
 # --- waiting -------------------------------------------------------------------------------------
@@ -217,39 +226,59 @@ def test_a_caller_who_leaves_changes_nothing(world: World) -> None:
 # --- overload ------------------------------------------------------------------------------------
 
 
+def refuses_payments_and_sessions(world: World, reference: str) -> None:
+    """Fail unless both are refused at once, and queries are not."""
+    status, answer = world.pay(ThirdPartyConversationID=reference)
+    assert (status, answer["output_ResponseCode"]) == (503, "INS-16")
+    assert answer["output_ThirdPartyConversationID"] == reference
+    session = world.get_session(world.application())
+    content = json.loads(session.body)
+    assert (session.status, content["output_ResponseCode"]) == (400, "INS-989")
+    assert content["output_error"]
+    # Queries read, and need no room.
+    assert world.query(reference)[1]["output_ResponseCode"] == "INS-23"
+
+
+def wait_for_gauge(world: World, name: str, value: int) -> None:
+    gauge = f'pesalango_{name}{{environment="sandbox"}}'
+    wait_until(lambda: read_metrics(world)[gauge] == value, timeout_s=20, what=f"{value} {name}")
+
+
 @pytest.fixture(scope="module")
 def crowded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """A gateway with room for one command, and few decryptions."""
+    """A gateway with room for one command, and for the prompts of two customers."""
     yield from run_world(
         tmp_path_factory.mktemp("crowded"),
         PESALANGO_UNANSWERED_MAX="1",
-        PESALANGO_WAIT_SANDBOX_MS="5000",
+        PESALANGO_PROMPTS_WAITING_MAX="2",
+        # Longer than the tests: no prompt makes room by itself.
+        PESALANGO_WAIT_SANDBOX_MS="300000",
     )
 
 
 def test_a_call_too_many_is_refused_at_once_and_leaves_nothing(crowded: World) -> None:
-    application = crowded.application()
-    silent, reference = crowded.customer("never"), crowded.reference()
-    with crowded.start_payment(CustomerMSISDN=silent) as waiting:
-        refused: list[tuple[int, dict[str, str]]] = []
+    reference = crowded.reference()
+    assert crowded.pay()[0] == 201
+    engine: psutil.Process = crowded.server.find_engine()
+    engine.suspend()
+    try:
+        with crowded.start_payment() as waiting:
+            wait_for_gauge(crowded, "unanswered", 1)
+            refuses_payments_and_sessions(crowded, reference)
+            engine.resume()
+            assert waiting.read()[0] == 201
+    finally:
+        engine.resume()
+    assert crowded.pay(ThirdPartyConversationID=reference)[0] == 201
 
-        def is_full() -> bool:
-            refused.append(crowded.pay(ThirdPartyConversationID=reference))
-            return refused[-1][0] == 503
 
-        # The first one may not have been sent to the engine yet; a payment that gets through uses
-        # up its reference, and is followed by a duplicate.
-        wait_until(is_full, timeout_s=4, what="a full queue")
-        status, answer = refused[-1]
-        assert (status, answer["output_ResponseCode"]) == (503, "INS-16")
-        assert answer["output_ThirdPartyConversationID"] == reference
-        headers = {"Authorization": crowded.encrypt(application.api_key), "Origin": ORIGIN}
-        session = crowded.call("GET", SESSION, headers=headers)
-        content = json.loads(session.body)
-        assert (session.status, content["output_ResponseCode"]) == (400, "INS-989")
-        assert content["output_error"]
-        # Queries read, and need no room.
-        assert crowded.query("nosuchreference")[1]["output_ResponseCode"] == "INS-23"
-        assert waiting.read()[1]["output_ResponseCode"] == "INS-9"
-    if len(refused) == 1:
-        assert crowded.pay(ThirdPartyConversationID=reference)[0] == 201
+def test_many_slow_customers_take_no_room_from_others_until_they_are_too_many(
+    crowded: World,
+) -> None:
+    silent = crowded.customer("never")
+    with crowded.start_payment(CustomerMSISDN=silent):
+        wait_for_gauge(crowded, "prompts_waiting", 1)
+        assert crowded.pay()[0] == 201
+        with crowded.start_payment(CustomerMSISDN=silent):
+            wait_for_gauge(crowded, "prompts_waiting", 2)
+            refuses_payments_and_sessions(crowded, crowded.reference())

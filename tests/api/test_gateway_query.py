@@ -155,6 +155,16 @@ def test_junk_is_not_found(world: World, reference: str) -> None:
     assert world.query(reference)[1]["output_ResponseCode"] == "INS-23"
 
 
+@pytest.mark.parametrize("suffix", ["x" * 24, " a", "_a", "+a"])
+def test_some_references_that_a_payment_may_have_cannot_be_asked_for(
+    world: World, suffix: str
+) -> None:
+    reference = world.reference() + suffix
+    assert world.pay(ThirdPartyConversationID=reference)[0] == 201
+    assert world.query(reference)[1]["output_ResponseCode"] == "INS-21"
+    assert world.pay(ThirdPartyConversationID=reference)[0] == 409
+
+
 # --- triggers ------------------------------------------------------------------------------------
 
 

@@ -73,6 +73,22 @@ def test_the_document_has_all_operations_unless_told_otherwise() -> None:
     assert len(build_document(OPERATIONS[:3])["paths"]) == 3
 
 
+def test_the_document_marks_what_is_not_served_yet() -> None:
+    served = ("get_session", "reversal")
+    document = build_document(served=served)
+    validate(document)
+    described = [item for path in document["paths"].values() for item in path.values()]
+    assert len(described) == len(OPERATIONS)
+    for item in described:
+        is_served = item["operationId"] in served
+        assert item.get("x-served", True) is is_served
+        assert item["description"].startswith("Not served yet") is not is_served
+
+
+def test_the_document_marks_nothing_unless_told_what_is_served() -> None:
+    assert "x-served" not in json.dumps(build_document())
+
+
 def test_the_document_names_the_server_that_it_is_given() -> None:
     address = "http://127.0.0.1:8080"
     assert build_document(server_url=address)["servers"] == [{"url": address}]

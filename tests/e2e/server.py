@@ -18,7 +18,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
@@ -155,7 +155,19 @@ class Server:
     ) -> None:
         self.end()
         if error is not None:
-            sys.stderr.write(f"the last lines of the server:\n{self.read_log_end()}\n")
+            self._tell_log_end()
+
+    @contextlib.contextmanager
+    def explaining_failures(self) -> Iterator[None]:
+        """For a server that outlives the test: what it said last is printed beside a failure."""
+        try:
+            yield
+        except BaseException:
+            self._tell_log_end()
+            raise
+
+    def _tell_log_end(self) -> None:
+        sys.stderr.write(f"the last lines of the server:\n{self.read_log_end()}\n")
 
     def start(self, *, timeout_s: float = READY_TIMEOUT_S) -> None:
         """Start it on a free port, and wait until payments can be taken. Raises `ServerEnded`."""

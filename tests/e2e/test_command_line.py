@@ -3,8 +3,11 @@
 import json
 import os
 import re
+import socket
+import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from itertools import count
 from pathlib import Path
@@ -12,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from pesalango_server.applications.platform_keys import encode_public_key, make_platform_key
+from tests.e2e.merchant import Merchant
 from tests.e2e.server import Server, find_command, find_free_port, make_environment, run_command
 
 MARKET = ("--market", "vodacomTZN")
@@ -117,7 +122,9 @@ def test_help_lists_every_command_and_imports_none_of_them() -> None:
     assert (loaded.returncode, loaded.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("group", ["customers", "organisations", "applications", "token", "health"])
+@pytest.mark.parametrize(
+    "group", ["customers", "organisations", "applications", "platform-keys", "token", "health"]
+)
 def test_every_group_explains_itself(group: str) -> None:
     ended = run_command(group, "--help")
 
@@ -279,7 +286,66 @@ def test_what_the_server_refuses_is_one_sentence_with_the_field(cli: CommandLine
     failure = cli.fail("customers", "status", "--market", "Narnia", "255700000000", "active")
     assert failure.startswith("a market is one of vodafoneGHA, vodacomTZN")
 
-    assert cli.fail("customers", "list").startswith("say which market is meant")
+
+def test_a_market_that_is_missing_is_asked_for_by_its_flag(cli: CommandLine) -> None:
+    for arguments in (
+        ("customers", "list"),
+        ("customers", "fund", "255700000000", "1"),
+        ("organisations", "list"),
+        ("organisations", "suspend", "ORG001"),
+    ):
+        failure = cli.fail(*arguments)
+        assert failure == "say which market is meant, such as --market vodacomTZN"
+
+
+@pytest.fixture
+def broken_server() -> Iterator[dict[str, str]]:
+    """The environment of a command whose server takes one call, and ends without an answer."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(TIMEOUT_S)
+
+        def take_one_call() -> None:
+            wire, _ = listener.accept()
+            with wire:
+                wire.recv(65_536)
+
+        taking = threading.Thread(target=take_one_call)
+        taking.start()
+        yield {
+            "PESALANGO_ADMIN_URL": f"http://127.0.0.1:{listener.getsockname()[1]}",
+            "PESALANGO_ADMIN_TOKEN": "t",
+        }
+        taking.join(TIMEOUT_S)
+
+
+@pytest.mark.parametrize("group", ["customers", "organisations"])
+@pytest.mark.parametrize("reference", [None, "June, all"])
+def test_a_funding_that_breaks_off_says_how_it_is_repeated(
+    broken_server: dict[str, str], group: str, reference: str | None
+) -> None:
+    given = ("--reference", reference) if reference else ()
+
+    ended = run_command(
+        *(group, "fund", *MARKET, "255700000001", "5", *given), environment=broken_server
+    )
+
+    failure = read_failure(ended)
+    assert "whether it took effect is not known" in failure
+    wanted = "'June, all'" if reference else "cli-[0-9a-f]{16}"
+    assert re.search(rf"; repeat it with --reference {wanted}$", failure), failure
+
+
+def test_a_list_of_fundings_that_breaks_off_may_be_sent_again(
+    broken_server: dict[str, str], tmp_path: Path
+) -> None:
+    file = tmp_path / "fundings.csv"
+    file.write_text("msisdn,amount,reference\n255700000001,2.25,r1\n", encoding="utf-8")
+
+    ended = run_command(
+        "customers", "fund", *MARKET, "--file", str(file), environment=broken_server
+    )
+
+    assert "repeat it with the same file" in read_failure(ended)
 
 
 # --- organisations -------------------------------------------------------------------------------
@@ -394,6 +460,108 @@ def test_what_cannot_be_done_to_an_application_is_one_sentence(
     assert cli.fail("applications", *arguments).startswith(expected)
 
 
+def read_keys(cli: CommandLine) -> dict[str, str]:
+    """The API keys of the data directory's credentials, which must be the owner's alone."""
+    path = cli.data_dir / "credentials.json"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    content = json.loads(path.read_text(encoding="utf-8"))
+    return {name: content[name]["api_key"] for name in ("sandbox", "openapi")}
+
+
+def test_a_rotated_key_of_the_credentials_is_written_into_them(cli: CommandLine) -> None:
+    before = cli.server.credentials
+
+    said = cli.say("applications", "rotate-key", "first-application")
+
+    (key,) = re.findall(r"^API key        ([0-9a-z]{32})$", said, re.MULTILINE)
+    assert said.splitlines()[-1] == f"It is in {cli.data_dir / 'credentials.json'} too."
+    assert read_keys(cli) == {"sandbox": key, "openapi": key}
+    after = cli.server.credentials
+    assert after.admin_token == before.admin_token
+    assert after.sandbox.public_key == before.sandbox.public_key
+    Merchant(after).close()
+
+    rotated = cli.read("applications", "rotate-key", "first-application", "--overlap-s", "60")
+    assert read_keys(cli)["sandbox"] == rotated["api_key"]
+
+
+def test_a_key_that_another_address_rotated_is_not_written_into_the_credentials(
+    cli: CommandLine, tmp_path: Path
+) -> None:
+    # The same server, named as any other would be.
+    before = cli.server.credentials
+    token = tmp_path / "token"
+    token.write_text(before.admin_token, encoding="utf-8")
+    there = ("--url", before.admin_url, "--token-file", str(token))
+
+    said = cli.say("applications", "rotate-key", "first-application", "--overlap-s", "60", *there)
+
+    assert "credentials.json" not in said
+    assert read_keys(cli)["sandbox"] == before.sandbox.api_key
+
+
+def test_another_applications_key_is_not_written_into_the_credentials(cli: CommandLine) -> None:
+    before = read_keys(cli)
+    name = f"shop {next(_numbers)}"
+    cli.say("applications", "create", "--name", name)
+
+    said = cli.say("applications", "rotate-key", name)
+
+    assert "credentials.json" not in said
+    assert read_keys(cli) == before
+
+
+# --- platform keys -------------------------------------------------------------------------------
+
+
+def test_the_public_keys_are_shown_for_people_and_for_programs(cli: CommandLine) -> None:
+    credentials = cli.server.credentials
+    sandbox, openapi = credentials.sandbox.public_key, credentials.openapi.public_key
+
+    assert cli.say("platform-keys", "show") == f"sandbox   {sandbox}\nopenapi   {openapi}\n"
+    assert cli.read("platform-keys", "show") == {"sandbox": sandbox, "openapi": openapi}
+    assert cli.say("platform-keys", "show", "--environment", "sandbox") == f"{sandbox}\n"
+    failure = cli.fail("platform-keys", "show", "--environment", "moon")
+    assert failure == "environment is one of sandbox, openapi"
+
+
+def test_a_key_of_ones_own_is_imported_with_a_warning(cli: CommandLine, tmp_path: Path) -> None:
+    private_key = make_platform_key(2_048)
+    public_key = encode_public_key(private_key)
+    file = tmp_path / "key.pem"
+    file.write_text(private_key, encoding="utf-8")
+
+    said = cli.say("platform-keys", "import", "--environment", "openapi", "--file", str(file))
+
+    assert said.startswith(f"openapi has this public key now: {public_key}\n")
+    assert "Bearers made with the old one stop working" in said
+    assert "PRIVATE" not in said
+    assert cli.read("platform-keys", "show")["openapi"] == public_key
+    assert cli.server.credentials.openapi.public_key == public_key
+    assert read_keys(cli)["openapi"] == read_keys(cli)["sandbox"]
+
+
+@pytest.mark.parametrize(
+    ("environment", "content", "expected"),
+    [
+        ("openapi", b"nonsense", "this is no private key in PEM (private_key)"),
+        ("openapi", b"\xff", "{file} is no PEM"),
+        ("openapi", None, "{file} cannot be read: No such file or directory"),
+        ("moon", b"", "an environment is sandbox or openapi (environment)"),
+    ],
+)
+def test_a_key_that_cannot_be_imported_is_one_sentence(
+    cli: CommandLine, tmp_path: Path, environment: str, content: bytes | None, expected: str
+) -> None:
+    file = tmp_path / "key.pem"
+    if content is not None:
+        file.write_bytes(content)
+
+    failure = cli.fail("platform-keys", "import", "--environment", environment, "--file", str(file))
+
+    assert failure == expected.format(file=file)
+
+
 # --- token and health ----------------------------------------------------------------------------
 
 
@@ -484,12 +652,36 @@ def test_a_server_that_is_not_there_is_named() -> None:
     assert failure.startswith(f"no server answers at {url}/admin/v1")
 
 
-def test_an_address_that_is_none_is_named() -> None:
-    environment = {"PESALANGO_ADMIN_URL": "nonsense", "PESALANGO_ADMIN_TOKEN": "t"}
+@pytest.mark.parametrize(
+    "url", ["nonsense", "localhost:8080", "ftp://127.0.0.1", "http://", "http://[::1", "http://a:b"]
+)
+def test_an_address_that_is_none_is_named(url: str) -> None:
+    environment = {"PESALANGO_ADMIN_TOKEN": "t"}
+
+    failure = read_failure(run_command("health", "--url", url, environment=environment))
+
+    assert failure == (
+        f"{url} is no address of an admin API: it begins with http:// or https://, such as "
+        "http://127.0.0.1:8080; nothing was sent"
+    )
+
+
+@pytest.mark.parametrize("token", ["gehört-mir", "two words", "two\nlines", "\udcff"])
+def test_a_token_that_cannot_be_one_is_refused_and_not_repeated(token: str) -> None:
+    environment = {"PESALANGO_ADMIN_URL": "http://127.0.0.1:9", "PESALANGO_ADMIN_TOKEN": token}
 
     failure = read_failure(run_command("health", environment=environment))
 
-    assert "nonsense" in failure
+    assert failure.startswith("the token for http://127.0.0.1:9 cannot be one")
+    assert token not in failure
+
+
+def test_a_slash_too_many_in_the_address_is_no_matter(cli: CommandLine) -> None:
+    credentials = cli.server.credentials
+    environment = {"PESALANGO_ADMIN_TOKEN": credentials.admin_token}
+
+    for url in (f"{credentials.base_url}/", f"{credentials.admin_url}/"):
+        assert run_command("health", "--url", url, environment=environment).returncode == 0
 
 
 def test_another_kind_of_server_is_told_apart(cli: CommandLine) -> None:

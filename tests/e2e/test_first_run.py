@@ -14,13 +14,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import psutil
 import pytest
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
-from tests.e2e.merchant import Merchant
-from tests.e2e.server import Server, find_free_port, run_command, wait_until
+from pesalango_server.applications.platform_keys import encode_public_key, make_platform_key
+from tests.e2e.merchant import Admin, Merchant
+from tests.e2e.server import Server, ServerEnded, find_free_port, run_command, wait_until
 
 MARKETS = {"vodafoneGHA", "vodacomTZN", "vodacomLES", "vodacomDRC", "vodacomMOZ"}
 
@@ -207,6 +209,79 @@ def test_a_database_that_does_not_answer_is_one_clear_sentence(tmp_path: Path) -
 
     assert refused.returncode != 0
     assert_one_sentence(refused.stdout + refused.stderr)
+
+
+def test_a_database_address_that_is_none_is_one_clear_sentence(tmp_path: Path) -> None:
+    refused = run_command(
+        *("up", "--data-dir", str(tmp_path / "var"), "--port", "0"),
+        *("--database", "postgresql://[::1/x"),
+    )
+
+    assert refused.returncode == 1
+    assert_one_sentence(refused.stdout + refused.stderr)
+    assert "--database cannot be used" in refused.stderr
+
+
+@pytest.mark.parametrize("command", ["up", "serve"])
+def test_a_start_that_fails_leaves_no_directory_of_metrics(tmp_path: Path, command: str) -> None:
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    (temporary / "pesalango-metrics-1-anothers").mkdir()
+    (tmp_path / "file").write_text("in the way", encoding="utf-8")
+    ports = ("--port", "0") if command == "up" else ("--listen", "127.0.0.1:0")
+
+    refused = run_command(
+        *(command, "--data-dir", str(tmp_path / "file" / "var"), *ports),
+        environment={"TMPDIR": str(temporary), "PESALANGO_ADMIN_LISTEN": "127.0.0.1:0"},
+    )
+
+    assert refused.returncode == 1
+    assert_one_sentence(refused.stdout + refused.stderr)
+    assert [path.name for path in temporary.iterdir()] == ["pesalango-metrics-1-anothers"]
+
+
+def test_a_platform_key_of_ones_own_is_there_from_the_first_start(tmp_path: Path) -> None:
+    private_key = make_platform_key(2_048)
+    file = tmp_path / "key.pem"
+    settings = {
+        "PESALANGO_PLATFORM_KEY_BITS": "2048",
+        "PESALANGO_PLATFORM_KEY_FILE_SANDBOX": str(file),
+        "TMPDIR": str(tmp_path),
+    }
+    with Server(tmp_path / "var", settings=settings) as server:
+        with pytest.raises(ServerEnded, match=r"key\.pem.* cannot be read: No such file"):
+            server.start()
+        file.write_text(private_key, encoding="utf-8")
+        server.start()
+
+        assert server.credentials.sandbox.public_key == encode_public_key(private_key)
+        status, answer = pay_plainly(server, "sandbox", "255744553111")
+        assert (status, answer["output_ResponseCode"]) == (201, "INS-0")
+        assert [path.name.split("-")[2] for path in tmp_path.glob("pesalango-metrics-*")] == [
+            str(server.find_engine().pid)
+        ]
+        server.stop()
+    assert list(tmp_path.glob("pesalango-metrics-*")) == []
+
+
+def test_a_key_that_the_user_rotated_outlives_the_next_start(tmp_path: Path) -> None:
+    with Server(tmp_path / "var", settings={"PESALANGO_PLATFORM_KEY_BITS": "2048"}) as server:
+        server.start()
+        first = server.credentials
+        admin = Admin(first)
+        (application,) = admin.call("GET", "applications?name=first-application")["applications"]
+        rotated = admin.call("POST", f"applications/{application['id']}/rotate", {})["api_key"]
+        server.stop()
+
+        server.start()
+
+        after = server.credentials
+        assert after.sandbox.api_key not in (first.sandbox.api_key, rotated)
+        for api_key in (rotated, after.sandbox.api_key):
+            sandbox = msgspec.structs.replace(after.sandbox, api_key=api_key)
+            Merchant(msgspec.structs.replace(after, sandbox=sandbox)).close()
+        wait_until(lambda: "Note:" in server.read_log(), timeout_s=10, what="the note")
+        assert "those before it end within 30 days" in server.read_log()
 
 
 def test_a_second_start_has_the_same_keys_and_data(server: Server) -> None:

@@ -11,10 +11,15 @@ import pytest
 from pesalango_server.ledger.statuses import State
 from tests.e2e.books import find_violations, read_books
 from tests.e2e.http_client import NotSent, Unanswered
+from tests.e2e.load import Fate, Load, Parties
 from tests.e2e.merchant import Admin, Answer, Merchant, Payment, make_reference
 from tests.e2e.server import STOP_TIMEOUT_S, Server, wait_until
 
 SILENT, SLOW = "255700000003", "255700000001"
+PARTIES = Parties(
+    msisdns=("255744553111", "254707161122", "233508729395"),
+    organisations=("ORG001", "000000"),
+)
 WAITING = 8
 SETTINGS = {"PESALANGO_PLATFORM_KEY_BITS": "2048"}
 
@@ -114,6 +119,27 @@ def test_ctrl_c_answers_those_who_wait_and_ends_within_three_seconds(server: Ser
     merchant.close()
 
 
+def test_ctrl_c_under_load_leaves_no_effect_that_nobody_was_told_of(server: Server) -> None:
+    merchant = Merchant(server.credentials)
+    with Load(server.credentials, merchant.bearer, PARTIES, threads=12) as load:
+        load.wait_for_answers(200)
+        seconds = server.stop()
+    merchant.close()
+    assert seconds < STOP_TIMEOUT_S
+    assert server.exit_status == 0
+    assert {record.answer.code for record in load.records if record.answer} == {"INS-0"}
+
+    server.start()
+
+    with server.open_books() as read:
+        books = read_books(read)
+    assert find_violations(books) == []
+    counts = books.count_payments_by_reference()
+    for record in load.records:
+        # Who found the door closed was not let in, so the same may be sent again.
+        assert counts[record.payment.reference] == (record.fate is Fate.ANSWERED)
+
+
 def test_sigterm_of_a_service_manager_stops_it_as_ctrl_c_does(server: Server) -> None:
     merchant = Merchant(server.credentials)
     (call, *_) = calls = start_waiting_calls(server, merchant.bearer)
@@ -130,21 +156,20 @@ def test_sigterm_of_a_service_manager_stops_it_as_ctrl_c_does(server: Server) ->
     )
 
 
-def test_ctrl_c_at_the_terminal_reaches_every_process_and_harms_none(server: Server) -> None:
-    """A terminal sends SIGINT to the whole group: workers and PostgreSQL wait to be told."""
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_every_process_stops_the_server_as_one_to_its_first_does(
+    server: Server, number: signal.Signals
+) -> None:
+    """Terminals and service managers signal whole groups; workers wait to be told by the link."""
     merchant = Merchant(server.credentials)
     calls = start_waiting_calls(server, merchant.bearer)
     merchant.close()
-    engine = server.find_engine()
-    group = [
-        process
-        for process in server.find_family()
-        if process.pid == engine.pid or shares_group(process.pid, engine.pid)
-    ]
-    assert len(group) >= 2
+    server.find_family()
+    workers = server.find_workers()
+    assert workers
 
-    for process in group:
-        process.send_signal(signal.SIGINT)
+    for process in (*workers, server.find_engine()):
+        process.send_signal(number)
 
     server.wait_until_all_gone(timeout_s=STOP_TIMEOUT_S)
     assert server.exit_status == 0

@@ -11,6 +11,9 @@ It reads the protocol in both directions, of the simple `Query` as well as of `P
 or a Bind to a statement that was parsed from it, whatever its name; from the server's side the
 command tag `COMMIT`, and no other: a COMMIT that the server answers with `ROLLBACK` is none.
 
+It can fall silent too, as a network does whose other end is gone: nothing is closed, and nothing is
+passed on.
+
 After a cut the client reads what had been passed on, and then the end of the connection; the server
 sees a client that went away. TLS and GSS encryption are declined: nothing could be read in them.
 """
@@ -73,12 +76,15 @@ class PostgresProxy:
     ) -> None:
         self.close()
 
-    def cut_at(self, point: CutPoint, *, count: int = 1, skip: int = 0) -> None:
+    def cut_at(
+        self, point: CutPoint, *, count: int = 1, skip: int = 0, is_silent: bool = False
+    ) -> None:
         """Let `skip` commits pass, and cut the connection of each of the next `count` at `point`.
 
-        Replaces what was asked for before; commits of all connections count together.
+        Replaces what was asked for before; commits of all connections count together. `is_silent`
+        leaves the connections open, but nothing passes any more.
         """
-        self._call("cut_at", point=point, count=count, skip=skip)
+        self._call("cut_at", point=point, count=count, skip=skip, is_silent=is_silent)
 
     def cut_now(self) -> None:
         """Cut every connection that there is, wherever it stands."""
@@ -87,6 +93,13 @@ class PostgresProxy:
     def refuse_connections(self, is_refusing: bool) -> None:
         """End every new connection as soon as it is made; the present ones go on."""
         self._call("refuse_connections", is_refusing=is_refusing)
+
+    def fall_silent(self, is_silent: bool) -> None:
+        """Let nothing pass, in either direction, on present connections and on those to come.
+
+        All are accepted and stay open. False lets new ones pass; those that fell silent stay so.
+        """
+        self._call("fall_silent", is_silent=is_silent)
 
     @property
     def cuts(self) -> int:

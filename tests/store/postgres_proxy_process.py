@@ -47,7 +47,9 @@ class ProxyServer:
         self._cuts_left = 0
         self._commits_to_pass = 0
         self._cuts = 0
+        self._cuts_silently = False
         self._is_refusing = False
+        self._is_silent = False
         self._sessions: set[_Session] = set()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
@@ -64,12 +66,15 @@ class ProxyServer:
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             session = _Session(self, client, server)
             with self._changed:
+                if self._is_silent:
+                    session.fall_silent()
                 self._sessions.add(session)
             session.start(when_done=self._forget)
 
-    def cut_at(self, *, point: CutPoint, count: int, skip: int) -> None:
+    def cut_at(self, *, point: CutPoint, count: int, skip: int, is_silent: bool) -> None:
         with self._changed:
             self._point = point
+            self._cuts_silently = is_silent
             self._cuts_left = count
             self._commits_to_pass = skip
 
@@ -84,6 +89,13 @@ class ProxyServer:
         with self._changed:
             self._is_refusing = is_refusing
 
+    def fall_silent(self, *, is_silent: bool) -> None:
+        with self._changed:
+            self._is_silent = is_silent
+            sessions = tuple(self._sessions) if is_silent else ()
+        for session in sessions:
+            session.fall_silent()
+
     def count_cuts(self) -> int:
         with self._changed:
             return self._cuts
@@ -92,8 +104,11 @@ class ProxyServer:
         with self._changed:
             return self._changed.wait_for(lambda: self._cuts >= cuts, timeout_s)
 
-    def take_cut(self, point: CutPoint) -> bool:
-        """Whether the commit that has reached `point` is one to cut; asked once per commit."""
+    def take_cut(self, point: CutPoint, session: "_Session") -> bool:
+        """Cut the session if its commit, which has reached `point`, is one to cut; whether it was.
+
+        Asked once per commit.
+        """
         with self._changed:
             if point != self._point or self._cuts_left == 0:
                 return False
@@ -102,7 +117,12 @@ class ProxyServer:
                 return False
             self._cuts_left -= 1
             self._count_cuts(1)
-            return True
+            is_silent = self._cuts_silently
+        if is_silent:
+            session.fall_silent()
+        else:
+            session.cut()
+        return True
 
     def _count_cuts(self, cuts: int) -> None:
         self._cuts += cuts
@@ -135,6 +155,8 @@ class _Session:
         self._client = client
         self._server = server
         self._is_cut = threading.Event()
+        self._is_silent = threading.Event()
+        self._client_is_gone = threading.Event()
         self._commit_statements: set[bytes] = set()
 
     def start(self, when_done: Callable[["_Session"], None]) -> None:
@@ -161,6 +183,11 @@ class _Session:
         _shut_down(self._server, socket.SHUT_RDWR)
         _shut_down(self._client, socket.SHUT_WR)
 
+    def fall_silent(self) -> None:
+        """Both sides stay connected, and neither hears of the other until the client goes away."""
+        self._is_silent.set()
+        self._is_cut.set()
+
     def _pass_requests(self) -> None:
         with contextlib.suppress(OSError):
             stream = _Stream(self._client)
@@ -168,15 +195,17 @@ class _Session:
                 for message in stream.read_messages():
                     if self._is_cut.is_set():
                         continue
-                    if self._is_commit(message) and self._proxy.take_cut("before_commit"):
-                        self.cut()
-                    else:
-                        self._server.sendall(message)
+                    if self._is_commit(message) and self._proxy.take_cut("before_commit", self):
+                        continue
+                    self._server.sendall(message)
+        self._client_is_gone.set()
         _shut_down(self._server, socket.SHUT_WR)
 
     def _pass_startup(self, stream: "_Stream") -> bool:
         """The messages without a type; false where none with a type will follow."""
         while (message := stream.read_untyped()) is not None:
+            if self._is_cut.is_set():
+                continue
             (code,) = struct.unpack_from("!I", message, 4)
             if code in {_SSL_REQUEST, _GSS_REQUEST}:
                 self._client.sendall(b"N")
@@ -190,14 +219,15 @@ class _Session:
         with contextlib.suppress(OSError):
             for message in _Stream(self._server).read_messages():
                 is_commit = message[:1] == b"C" and message[5:] == _COMMIT_TAG
-                if is_commit and self._proxy.take_cut("committed_unanswered"):
-                    self.cut()
+                if is_commit:
+                    self._proxy.take_cut("committed_unanswered", self)
                 if self._is_cut.is_set():
                     break
                 self._client.sendall(message)
-                if is_commit and self._proxy.take_cut("after_commit"):
-                    self.cut()
+                if is_commit and self._proxy.take_cut("after_commit", self):
                     break
+        if self._is_silent.is_set():
+            self._client_is_gone.wait()
         _shut_down(self._client, socket.SHUT_WR)
 
     def _is_commit(self, message: bytes) -> bool:
@@ -265,6 +295,7 @@ def _make_control(proxy: ProxyServer) -> socketserver.ThreadingTCPServer:
             proxy.cut_at,
             proxy.cut_now,
             proxy.refuse_connections,
+            proxy.fall_silent,
             proxy.count_cuts,
             proxy.wait_for_cuts,
         )

@@ -303,6 +303,31 @@ def test_an_organisation_that_was_suspended_meanwhile_fails_the_payment(rig: Rig
     assert answer(rig, payment, Answer.APPROVE) == (State.FAILED, Status.ORGANISATION_UNUSABLE)
 
 
+def test_a_lock_and_an_approval_in_one_batch_are_decided_in_their_order(rig: Rig) -> None:
+    payment, other = ask(rig), ask(rig, reference="other")
+    outcomes = rig.run(
+        AnswerPrompt(1, payment, Answer.APPROVE),
+        SetCustomerStatus(1, PAYER, LOCKED_STATUS),
+        AnswerPrompt(1, other, Answer.APPROVE),
+    )
+
+    assert [getattr(outcome, "status", None) for outcome in outcomes] == [
+        Status.COMPLETED,
+        None,
+        Status.CUSTOMER_NOT_ACTIVE,
+    ]
+
+
+def test_a_suspension_and_an_approval_in_one_batch_are_decided_in_their_order(rig: Rig) -> None:
+    payment = ask(rig)
+    _, outcome = rig.run(
+        SetOrganisation(1, SHOP, ORGANISATION_SUSPENDED, None),
+        AnswerPrompt(1, payment, Answer.APPROVE),
+    )
+
+    assert getattr(outcome, "status", None) == Status.ORGANISATION_UNUSABLE
+
+
 def test_a_wallet_that_filled_up_meanwhile_fails_the_payment(rig: Rig) -> None:
     payment = ask(rig, amount_minor=1)
     rig.run(FundOrganisations(1, ((SHOP, BALANCE_MAX_MINOR - SHOP_MINOR, "0b" * 16),)))

@@ -13,25 +13,30 @@ from pesalango_server.ledger.model import Answer
 from pesalango_server.ledger.statuses import State, Status
 from pesalango_server.link.client import (
     HEARTBEAT_AGE_MAX_MS,
+    READY_AGE_MAX_MS,
     LinkBusy,
     LinkClient,
     LinkLost,
 )
 from pesalango_server.payments.commands import AnswerPrompt
 from pesalango_server.storage.bundled.waiting import wait_until
-from tests.store.engine_fixture import WAIT_MS, Rig, make_c2b
+from tests.store.engine_fixture import POOR, WAIT_MS, Rig, make_c2b
 from tests.store.link_end import TIMEOUT_S, RunningLoop, run_loop
 
 Talk = Callable[[LinkClient, RunningLoop], Awaitable[None]]
 
 
-def talk(rig: Rig, what: Talk, *, unanswered_max: int = 100) -> None:
+def talk(
+    rig: Rig, what: Talk, *, unanswered_max: int = 100, prompts_waiting_max: int = 100
+) -> None:
     """Let a client talk to an engine, on an event loop of its own."""
 
     async def main(loop: RunningLoop) -> None:
         ours, theirs = socket.socketpair()
         loop.serve(theirs)
-        client = LinkClient(rig.clock, unanswered_max=unanswered_max)
+        client = LinkClient(
+            rig.clock, unanswered_max=unanswered_max, prompts_waiting_max=prompts_waiting_max
+        )
         await client.connect(ours)
         try:
             await asyncio.wait_for(what(client, loop), TIMEOUT_S)
@@ -75,24 +80,63 @@ def test_a_caller_whose_customer_is_asked_gets_the_last_outcome_alone(sqlite_rig
     talk(sqlite_rig, work)
 
 
-def test_above_the_bound_nothing_is_sent_but_answers_to_prompts_are(sqlite_rig: Rig) -> None:
+def test_above_the_bound_of_prompts_nothing_is_sent_but_answers_to_them_are(
+    sqlite_rig: Rig,
+) -> None:
     async def work(client: LinkClient, _: RunningLoop) -> None:
         asked = [
             client.submit(make_c2b(reference=f"asked {n}", approves_unscripted=False))
             for n in range(2)
         ]
+        await wait_for(lambda: client.prompts_waiting == 2)
         with pytest.raises(LinkBusy):
             client.submit(make_c2b(reference="no room"))
-        await wait_for(lambda: sqlite_rig.count("prompts") == 2)
         for (payment,) in sqlite_rig.sql("SELECT payment FROM prompts"):
             client.submit(AnswerPrompt(1, payment, Answer.APPROVE), is_bounded=False)
         for outcome in await asyncio.gather(*asked):
             assert isinstance(outcome, PaymentOutcome)
             assert outcome.state == State.COMPLETED
+        assert client.prompts_waiting == 0
         await client.submit(make_c2b(reference="room again"))
 
-    talk(sqlite_rig, work, unanswered_max=2)
+    talk(sqlite_rig, work, prompts_waiting_max=2)
     assert sqlite_rig.count("payments") == 3
+
+
+def test_payments_that_wait_for_their_customers_leave_room_for_commands(sqlite_rig: Rig) -> None:
+    async def work(client: LinkClient, _: RunningLoop) -> None:
+        for n in range(3):
+            client.submit(make_c2b(reference=f"asked {n}", approves_unscripted=False))
+            await wait_for(lambda n=n: client.prompts_waiting == n + 1)  # type: ignore[misc]
+            assert client.unanswered == 0
+        outcome = await client.submit(make_c2b(reference="at once"))
+        assert isinstance(outcome, PaymentOutcome)
+        assert outcome.state == State.COMPLETED
+
+    talk(sqlite_rig, work, unanswered_max=1)
+
+
+def test_prompts_of_one_customer_wait_side_by_side_each_with_its_own_clock(
+    sqlite_rig: Rig,
+) -> None:
+    async def work(client: LinkClient, _: RunningLoop) -> None:
+        first, second = (
+            client.submit(make_c2b(reference=name, approves_unscripted=False, wait_ms=wait_ms))
+            for name, wait_ms in (("short", WAIT_MS), ("long", 2 * WAIT_MS))
+        )
+        await wait_for(lambda: client.prompts_waiting == 2)
+        sqlite_rig.clock.advance(WAIT_MS)
+        # A command wakes the engine, which then sees what is due.
+        wake = make_c2b(reference="meanwhile", msisdn=POOR, amount_minor=1)
+        await client.submit(wake, is_bounded=False)
+        expired = await first
+        assert isinstance(expired, PaymentOutcome)
+        assert expired.state == State.EXPIRED
+        ((payment,),) = sqlite_rig.sql("SELECT payment FROM prompts")
+        await client.submit(AnswerPrompt(1, payment, Answer.APPROVE))
+        assert await second == PaymentOutcome(payment, State.COMPLETED, Status.COMPLETED)
+
+    talk(sqlite_rig, work)
 
 
 class Gate:
@@ -116,29 +160,58 @@ class Gate:
             self._is_open.wait(TIMEOUT_S)
 
 
+def test_above_the_bound_of_commands_nothing_is_sent_but_answers_to_prompts_are(
+    sqlite_rig: Rig,
+) -> None:
+    gate = Gate()
+
+    async def work(client: LinkClient, _: RunningLoop) -> None:
+        asked = client.submit(make_c2b(reference="asked", approves_unscripted=False))
+        await wait_for(lambda: client.prompts_waiting == 1)
+        ((payment,),) = sqlite_rig.sql("SELECT payment FROM prompts")
+        gate.close()
+        held = [client.submit(make_c2b(reference=f"held up {n}")) for n in range(2)]
+        with pytest.raises(LinkBusy):
+            client.submit(make_c2b(reference="no room"))
+        client.submit(AnswerPrompt(1, payment, Answer.APPROVE), is_bounded=False)
+        gate.open()
+        for outcome in await asyncio.gather(asked, *held):
+            assert isinstance(outcome, PaymentOutcome)
+            assert outcome.state == State.COMPLETED
+        await client.submit(make_c2b(reference="room again"))
+
+    sqlite_rig.engine = sqlite_rig.make_engine(faults=gate)
+    talk(sqlite_rig, work, unanswered_max=2)
+    assert sqlite_rig.count("payments") == 4
+
+
 def test_an_engine_that_hangs_is_sent_nothing_new(sqlite_rig: Rig) -> None:
     gate = Gate()
 
     async def work(client: LinkClient, _: RunningLoop) -> None:
         await wait_for(lambda: client.is_ready)
         gate.close()
-        held = client.submit(make_c2b(reference="held up"))
+        held = [client.submit(make_c2b(reference="held up"))]
         await asyncio.to_thread(gate.is_reached.wait, TIMEOUT_S)
-        sqlite_rig.clock.advance(HEARTBEAT_AGE_MAX_MS)
-        readiness = [client.is_ready]
-        sqlite_rig.clock.advance(1)
-        readiness.append(client.is_ready)
+        readiness = []
+        for age_ms in (READY_AGE_MAX_MS, 1):
+            sqlite_rig.clock.advance(age_ms)
+            readiness.append(client.is_ready)
         assert readiness == [True, False]
+        sqlite_rig.clock.advance(HEARTBEAT_AGE_MAX_MS - READY_AGE_MAX_MS - 1)
+        held.append(client.submit(make_c2b(reference="perhaps it only works hard")))
+        sqlite_rig.clock.advance(1)
         with pytest.raises(LinkBusy):
             client.submit(make_c2b(reference="into silence"))
         gate.open()
-        assert isinstance(await held, PaymentOutcome)
+        for outcome in await asyncio.gather(*held):
+            assert isinstance(outcome, PaymentOutcome)
         await wait_for(lambda: client.is_ready)
         await client.submit(make_c2b(reference="heard"))
 
     sqlite_rig.engine = sqlite_rig.make_engine(faults=gate)
     talk(sqlite_rig, work)
-    assert sqlite_rig.count("payments") == 2
+    assert sqlite_rig.count("payments") == 3
 
 
 def test_a_caller_that_has_gone_changes_nothing(sqlite_rig: Rig) -> None:

@@ -267,3 +267,28 @@ def test_the_file_of_a_database_is_its_owners_alone(tmp_path: Path) -> None:
     migrate(address)
 
     assert address.path.stat().st_mode & 0o777 == 0o600
+
+
+def test_checking_a_schema_changes_nothing_in_the_file(
+    sqlite_template: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "sandbox.db"
+    path.write_bytes((sqlite_template / "sandbox.db").read_bytes())
+    connection = apsw.Connection(str(path))
+    # Whoever opens it for writing makes it a database with a log again.
+    connection.execute("PRAGMA journal_mode = DELETE").fetchall()
+    connection.close()
+    before = path.read_bytes()
+
+    check_schema(DatabaseAddress("sandbox", "sqlite", str(path)))
+
+    assert path.read_bytes() == before
+    assert [entry.name for entry in tmp_path.iterdir()] == ["sandbox.db"]
+
+
+def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "sandbox.db"
+    path.write_text("no database, whatever its name says\n" * 100)
+
+    with pytest.raises(StorageUnavailable, match="cannot read the database"):
+        check_schema(DatabaseAddress("sandbox", "sqlite", str(path)))

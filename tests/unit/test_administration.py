@@ -365,12 +365,12 @@ def test_the_keys_of_other_applications_go_on(platform: Platform) -> None:
     assert platform.list_keys() == {2: None, 3: None}
 
 
-def test_a_key_cannot_be_given_twice_not_even_after_its_end(platform: Platform) -> None:
+def test_a_key_that_is_in_force_cannot_be_given_twice(platform: Platform) -> None:
     made = platform.make(make_application(key=1))
     platform.run(RotateApiKey(0, ACTOR, made, make_hash(2), 0))
 
     again, other = platform.run(
-        RotateApiKey(0, ACTOR, made, make_hash(1), 0), make_application("other", key=2)
+        RotateApiKey(0, ACTOR, made, make_hash(2), 0), make_application("other", key=2)
     )
 
     expect_refusal(again, RefusalKind.CONFLICT, "api_key")
@@ -412,10 +412,7 @@ def test_a_name_has_one_token_unless_it_is_replaced(platform: Platform) -> None:
     expect_refusal(refused, RefusalKind.CONFLICT, "name")
     assert replaced == Done()
     tokens = platform.read().admin_tokens
-    assert {int(hash_, 16): token.ends_ms for hash_, token in tokens.items()} == {
-        1: START_MS,
-        3: None,
-    }
+    assert {int(hash_, 16): token.ends_ms for hash_, token in tokens.items()} == {3: None}
 
 
 def test_tokens_of_one_batch_that_replace_each_other_leave_the_last(platform: Platform) -> None:
@@ -424,8 +421,18 @@ def test_tokens_of_one_batch_that_replace_each_other_leave_the_last(platform: Pl
     )
 
     tokens = platform.read().admin_tokens
-    assert tokens[make_hash(1)].ends_ms == START_MS
-    assert tokens[make_hash(2)].ends_ms is None
+    assert {hash_: token.ends_ms for hash_, token in tokens.items()} == {make_hash(2): None}
+
+
+def test_a_key_that_ends_at_once_is_gone_though_the_platforms_time_is_ahead(
+    platform: Platform,
+) -> None:
+    made = platform.make(make_application(key=1))
+    platform.clock.advance(-3_600_000)
+    platform.run(RotateApiKey(0, ACTOR, made, make_hash(2), 0))
+    platform.run(RotateApiKey(0, ACTOR, made, make_hash(3), 1_000))
+
+    assert platform.list_keys() == {2: platform.clock.wall_ms() + 1_000, 3: None}
 
 
 def test_there_is_room_for_so_many_tokens(platform: Platform) -> None:

@@ -134,6 +134,14 @@ def test_the_codes_that_nothing_and_only_triggers_produce_are_the_known_ones() -
         }
         assert by_producer[Producer.NOTHING] == nothing.get(operation.name, set())
         assert by_producer[Producer.TRIGGER] == trigger.get(operation.name, set())
+        listed = {row.code for row in answerable_codes(operation)}
+        not_yet = (codes.NOT_PRODUCED_YET & listed) - by_producer[Producer.NOTHING]
+        assert by_producer[Producer.NOT_YET] == not_yet
+
+
+def test_usage_time_and_limits_are_what_does_not_exist_yet() -> None:
+    not_yet = {f"INS-{number}" for number in range(990, 997)}
+    assert not_yet == codes.NOT_PRODUCED_YET
 
 
 @BY_NAME
@@ -159,7 +167,8 @@ def test_every_code_that_a_check_produces_has_its_place_in_the_order() -> None:
     successes = {operation.success.code for operation in OPERATIONS}
     for operation in OPERATIONS:
         for row in answerable_codes(operation):
-            if row.producer is Producer.CHECK and row.code not in successes:
+            is_asked = row.producer in {Producer.CHECK, Producer.NOT_YET}
+            if is_asked and row.code not in successes:
                 assert row.code in placed, row
     assert placed <= set(CODES_BY_CODE)
     assert not placed & successes

@@ -5,8 +5,10 @@ from ipaddress import ip_address
 import pytest
 from msgspec.structs import replace
 
+from pesalango_server.admin.checks import check_origins, check_sources
 from pesalango_server.applications.model import Application, ApplicationStatus
 from pesalango_server.gateway.access import admits_origin, admits_source, host_of_origin
+from pesalango_server.http.addresses import parse_address
 
 APPLICATION = Application(
     id=1,
@@ -66,6 +68,45 @@ def test_a_star_in_the_application_admits_any_value(origin: str) -> None:
 
 def test_an_ipv6_origin_keeps_its_brackets() -> None:
     assert host_of_origin("https://[2001:DB8::1]:443") == "[2001:db8::1]"
+
+
+SPELLINGS = {
+    "[2001:db8::1]": ("2001:db8::1", "[2001:DB8:0:0:0::1]", "2001:0db8:0000::0001"),
+    "198.51.100.7": ("198.51.100.7", "::ffff:198.51.100.7", "[::FFFF:c633:6407]"),
+}
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [(ours, theirs) for all_ in SPELLINGS.values() for ours in all_ for theirs in all_],
+)
+def test_an_address_is_the_same_in_every_spelling(ours: str, theirs: str) -> None:
+    application = replace(
+        APPLICATION, origins=frozenset(check_origins([ours])), sources=check_sources([ours])
+    )
+    assert admits_origin(application, theirs)
+    address = parse_address(theirs)
+    assert address is not None
+    assert admits_source(application, address)
+    # In a URL an IPv6 address stands in brackets, with or without a port after it.
+    bare = theirs.strip("[]")
+    host = f"[{bare}]" if ":" in bare else bare
+    assert admits_origin(application, f"https://{host}")
+    assert admits_origin(application, f"http://{host}:8443")
+
+
+@pytest.mark.parametrize("shown", SPELLINGS)
+def test_an_address_is_kept_in_one_spelling(shown: str) -> None:
+    spellings = list(SPELLINGS[shown])
+    assert check_origins(spellings) == (shown,)
+    assert check_sources(spellings) == (shown.strip("[]"),)
+
+
+def test_a_range_of_ipv4_inside_ipv6_holds_the_ipv4_addresses() -> None:
+    assert check_sources(["::ffff:198.51.100.0/120"]) == ("198.51.100.0/24",)
+    application = replace(APPLICATION, sources=("::ffff:198.51.100.0/120",))
+    assert admits_source(application, ip_address("198.51.100.7"))
+    assert not admits_source(application, ip_address("198.51.101.7"))
 
 
 def test_no_list_of_sources_admits_all() -> None:

@@ -44,6 +44,7 @@ BODY = {
 }
 C2B = f"/sandbox/ipg/v2/{MARKET}/c2bPayment/singleStage/"
 SESSION = f"/sandbox/ipg/v2/{MARKET}/getSession/"
+QUERY = f"/sandbox/ipg/v2/{MARKET}/queryTransactionStatus/"
 
 Engine = Callable[[Command], AnyOutcome | BaseException | None]
 """What the engine says to a command: an outcome, an error of the link, or nothing yet."""
@@ -53,6 +54,7 @@ class Link:
     """The worker's end of a link to an engine that does as the test says."""
 
     unanswered = 0
+    prompts_waiting = 0
     is_ready = True
 
     def __init__(self, engine: Engine, refusal: Exception | None) -> None:
@@ -76,9 +78,13 @@ class Link:
 class Call:
     """One request to the gateway, and what came of it."""
 
-    def __init__(self, path: str, secret: str, key: rsa.RSAPrivateKey) -> None:
+    def __init__(
+        self, path: str, key: rsa.RSAPrivateKey, *, query: bytes = b"", body: bytes | None = None
+    ) -> None:
+        secret = API_KEY if path == SESSION else SESSION_KEY
         ciphertext = key.public_key().encrypt(secret.encode(), PKCS1v15())
-        body = json.dumps(BODY).encode()
+        if body is None:
+            body = json.dumps(BODY).encode()
         self._message = {"type": "http.request", "body": body, "more_body": False}
         self.sent: list[dict[str, Any]] = []
         self.is_closed = False
@@ -86,7 +92,7 @@ class Call:
             "type": "http",
             "method": "POST" if path == C2B else "GET",
             "path": path,
-            "query_string": b"",
+            "query_string": query,
             "client": ("127.0.0.1", 5),
             "headers": [
                 (b"authorization", b"Bearer " + base64.b64encode(ciphertext)),
@@ -118,40 +124,51 @@ def key() -> rsa.RSAPrivateKey:
     return rsa.generate_private_key(65537, 2048)
 
 
+def make_context(desk: Desk, link: Link) -> WorkerContext:
+    """A worker's context with the sandbox alone, whose ledger is known."""
+    sandbox = EnvironmentContext(
+        name="sandbox",
+        link=link,  # type: ignore[arg-type]
+        readers=desk.readers,  # type: ignore[arg-type]
+        wait_ms=WAIT_MS,
+        approves_unscripted=True,
+    )
+    sandbox.remember_ledger(1, MARKET, 4)
+    return WorkerContext(
+        clock=desk.clock,
+        configuration=desk.holder,  # type: ignore[arg-type]
+        platform_link=link,  # type: ignore[arg-type]
+        environments={"sandbox": sandbox},
+    )
+
+
 def run(
     key: rsa.RSAPrivateKey,
     engine: Engine,
     *,
     path: str = C2B,
+    query: bytes = b"",
+    body: bytes | None = None,
+    prepare: Callable[[Desk], None] = lambda _desk: None,
     refusal: Exception | None = None,
     meanwhile: Callable[[Gateway, asyncio.Task[None]], Any] | None = None,
 ) -> Call:
     """One request from its beginning to its end."""
     desk = Desk(key)
-    products = frozenset({"c2b"})
+    products = frozenset({"c2b", "status_query"})
     desk.change(products=products, organisations=frozenset({"ORG001"}))
+    prepare(desk)
 
     async def main() -> Call:
         link = Link(engine, refusal)
-        sandbox = EnvironmentContext(
-            name="sandbox",
-            link=link,  # type: ignore[arg-type]
-            readers=desk.readers,  # type: ignore[arg-type]
-            wait_ms=WAIT_MS,
-            approves_unscripted=True,
-        )
-        sandbox.remember_ledger(1, MARKET, 4)
-        context = WorkerContext(
-            clock=desk.clock,
-            configuration=desk.holder,  # type: ignore[arg-type]
-            platform_link=Link(engine, None),  # type: ignore[arg-type]
-            environments={"sandbox": sandbox},
-        )
         gateway = make_gateway(
-            context, settings=Settings(), seeder=Seed(seeds_openapi=False), metrics=Metrics()
+            make_context(desk, link),
+            settings=Settings(),
+            seeder=Seed(seeds_openapi=False),
+            metrics=Metrics(),
         )
         gateway.start()
-        call = Call(path, SESSION_KEY if path == C2B else API_KEY, key)
+        call = Call(path, key, query=query, body=body)
         task = asyncio.create_task(call.make(gateway))
         if meanwhile is not None:
             await asyncio.wait_for(link.asked.wait(), 10)
@@ -260,8 +277,105 @@ def test_a_fault_before_anything_was_sent_is_told_as_ours_and_logged(
     with capture_logs() as lines:
         status, answer = run(key, engine).answer
     assert (status, answer["output_ResponseCode"]) == (400, "INS-1")
+    assert answer["output_ThirdPartyConversationID"] == "reference1"
     (line,) = [line for line in lines if line["event"] == "request_faulted"]
     assert isinstance(line["exc_info"], ZeroDivisionError)
+
+
+def break_store(desk: Desk) -> None:
+    desk.readers.is_down = True
+
+
+def break_sessions(desk: Desk) -> None:
+    desk.readers.rows = None  # type: ignore[assignment]
+
+
+def take_products(desk: Desk) -> None:
+    desk.change(products=frozenset())
+
+
+OWN_ID = b"input_ThirdPartyConversationID=mine"
+OWN_ID_IN_BODY = b'{"input_ThirdPartyConversationID": "mine"}'
+
+
+@pytest.mark.parametrize(
+    ("prepare", "status", "code"),
+    [(break_store, 503, "INS-16"), (break_sessions, 400, "INS-1"), (take_products, 400, "INS-997")],
+)
+@pytest.mark.parametrize(
+    ("path", "query", "body"),
+    [
+        (C2B, b"", OWN_ID_IN_BODY),
+        (C2B, OWN_ID.replace(b"mine", b"not+mine"), OWN_ID_IN_BODY),
+        (QUERY, OWN_ID, b""),
+        (QUERY, b"", OWN_ID_IN_BODY),
+        (QUERY, OWN_ID, OWN_ID_IN_BODY.replace(b"mine", b"not mine")),
+        (QUERY, OWN_ID, b"{"),
+        (QUERY, b"input_Country=%ff", OWN_ID_IN_BODY),
+    ],
+)
+def test_the_callers_own_id_is_told_wherever_it_stands_and_whatever_fails(
+    key: rsa.RSAPrivateKey,
+    prepare: Callable[[Desk], None],
+    status: int,
+    code: str,
+    path: str,
+    query: bytes,
+    body: bytes,
+) -> None:
+    call = run(key, lambda _: None, path=path, query=query, body=body, prepare=prepare)
+    answered, answer = call.answer
+    assert (answered, answer["output_ResponseCode"]) == (status, code)
+    assert answer["output_ThirdPartyConversationID"] == "mine"
+
+
+@pytest.mark.parametrize(
+    ("query", "body"), [(OWN_ID, b"{"), (b"input_Country=%ff", OWN_ID_IN_BODY)]
+)
+def test_the_callers_own_id_is_told_though_half_of_a_query_cannot_be_read(
+    key: rsa.RSAPrivateKey, query: bytes, body: bytes
+) -> None:
+    status, answer = run(key, lambda _: None, path=QUERY, query=query, body=body).answer
+    assert (status, answer["output_ResponseCode"]) == (400, "INS-21")
+    assert answer["output_ThirdPartyConversationID"] == "mine"
+
+
+def test_a_customer_has_as_long_to_answer_as_the_environment_says(key: rsa.RSAPrivateKey) -> None:
+    commands: list[Command] = []
+
+    def engine(command: Command) -> AnyOutcome:
+        commands.append(command)
+        return PaymentOutcome(PAYMENT_ID, State.EXPIRED, Status.PROMPT_EXPIRED)
+
+    status, answer = run(key, engine).answer
+    assert (status, answer["output_ResponseCode"]) == (408, "INS-9")
+    assert [getattr(command, "wait_ms", None) for command in commands] == [WAIT_MS]
+
+
+@pytest.mark.parametrize(("workers", "failures"), [(0, 20), (1, 20), (4, 5), (64, 1)])
+def test_each_worker_lets_its_share_of_the_failures_pass(
+    key: rsa.RSAPrivateKey, workers: int, failures: int
+) -> None:
+    settings = Settings(workers=workers, failed_authentications_exempt_loopback=False)
+
+    async def main() -> None:
+        desk = Desk(key)
+        gateway = make_gateway(
+            make_context(desk, Link(lambda _: None, None)),
+            settings=settings,
+            seeder=Seed(seeds_openapi=False),
+            metrics=Metrics(),
+        )
+        statuses = []
+        for _ in range(failures + 1):
+            call = Call(C2B, key)
+            call.scope["headers"] = [(b"authorization", b"Bearer junk"), (b"origin", b"x")]
+            await call.make(gateway)
+            statuses.append(call.answer[0])
+        gateway.close()
+        assert statuses == [401] * failures + [429]
+
+    asyncio.run(main())
 
 
 def test_a_session_that_could_not_be_stored_says_why(key: rsa.RSAPrivateKey) -> None:

@@ -9,7 +9,9 @@ from pesalango_server.http.addresses import (
     PeerFinder,
     is_within,
     neighbourhood_of,
+    normalise_host,
     parse_address,
+    parse_network,
     parse_networks,
 )
 
@@ -61,6 +63,46 @@ def test_a_socket_without_an_address_has_no_caller() -> None:
 def test_an_ipv4_address_inside_an_ipv6_one_is_the_ipv4_one() -> None:
     assert str(parse_address("::ffff:198.51.100.7")) == "198.51.100.7"
     assert find(("10.0.0.0/8",), "::ffff:10.0.0.1", "198.51.100.7") == "198.51.100.7"
+
+
+@pytest.mark.parametrize(
+    ("host", "shown"),
+    [
+        ("Shop.Example", "shop.example"),
+        ("2001:0DB8::0:1", "[2001:db8::1]"),
+        ("[2001:0DB8::0:1]", "[2001:db8::1]"),
+        ("[::ffff:198.51.100.7]", "198.51.100.7"),
+        ("198.51.100.7", "198.51.100.7"),
+        ("[198.51.100.7]", "[198.51.100.7]"),
+        ("[]", "[]"),
+        ("", ""),
+        ("A" * 5_000, "a" * 5_000),
+    ],
+)
+def test_a_host_has_one_spelling_in_which_it_is_compared(host: str, shown: str) -> None:
+    assert normalise_host(host) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("198.51.100.7", "198.51.100.7/32"),
+        ("[2001:DB8::]/32", "2001:db8::/32"),
+        ("::ffff:198.51.100.7", "198.51.100.7/32"),
+        ("::ffff:0:0/96", "0.0.0.0/0"),
+        ("::/0", "::/0"),
+    ],
+)
+def test_a_network_is_of_its_own_kind(text: str, shown: str) -> None:
+    assert str(parse_network(text, strict=True)) == shown
+
+
+@pytest.mark.parametrize(
+    "text", ["", "/", "198.51.100.7/24", "198.51.100.7/", "shop.example", "::1/1/1", "[::1"]
+)
+def test_what_is_no_network_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        parse_network(text, strict=True)
 
 
 def test_networks_hold_addresses_of_their_own_kind_alone() -> None:

@@ -135,6 +135,16 @@ def test_the_file_in_the_working_directory_is_found_unless_another_is_named(
                 "postgresql://user@host:5432/name"
             ),
         ),
+        (
+            {"database": "postgresql://[::1/name"},
+            {},
+            "--database cannot be used: it is sqlite, postgres, or a URL such as postgresql://user@",
+        ),
+        (
+            {},
+            {"PESALANGO_DATABASE": "postgresql:name"},
+            "PESALANGO_DATABASE cannot be used: it is sqlite, postgres, or a URL such as",
+        ),
         ({}, {"PESALANGO_DATA_DIR": ""}, "PESALANGO_DATA_DIR cannot be used: it is the path of"),
         ({"colour": 1}, {}, "colour is no setting"),
     ],
@@ -202,6 +212,8 @@ def test_a_password_on_the_command_line_is_refused_and_not_repeated(
         ("postgresql://host/name", "pw", "postgresql://:pw@host/name"),
         ("postgres://ann:own@host/name", "other", "postgres://ann:own@host/name"),
         ("postgresql://ann@one:1,two:2/name?x=y", "pw", "postgresql://ann:pw@one:1,two:2/name?x=y"),
+        ("postgresql://ann@[::1]:5433/name", "pw", "postgresql://ann:pw@[::1]:5433/name"),
+        ("postgresql://ann@%2Frun%2Fpg/name", "pw", "postgresql://ann:pw@%2Frun%2Fpg/name"),
         ("postgresql://ann@host/name", "", "postgresql://ann@host/name"),
         ("sqlite", "pw", None),
         ("postgres", "", None),
@@ -245,6 +257,18 @@ def test_the_reference_page_has_a_line_with_a_meaning_for_every_setting() -> Non
 
     assert [row[0] for row in rows] == [f"`{name}`" for name in SETTING_NAMES]
     assert all(len(row) == 5 and row[4].endswith(".") for row in rows)
+
+
+def test_the_reference_page_says_how_commands_find_the_admin_api() -> None:
+    page = render_settings_markdown()
+
+    for name in (
+        "PESALANGO_ADMIN_URL",
+        "PESALANGO_ADMIN_TOKEN",
+        "--token-file",
+        "credentials.json",
+    ):
+        assert name in page.partition("| Setting |")[0]
 
 
 def test_every_number_has_its_bounds_on_the_reference_page() -> None:

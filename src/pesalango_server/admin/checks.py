@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable, Collection, Iterable
-from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Final
 
 from pesalango_server.admin.errors import refuse
@@ -10,6 +9,7 @@ from pesalango_server.applications.model import ENVIRONMENTS, ApplicationStatus
 from pesalango_server.catalog import kinds
 from pesalango_server.catalog.markets import MARKETS, MARKETS_BY_PATH_VALUE
 from pesalango_server.catalog.model import Market, Product
+from pesalango_server.http.addresses import normalise_host, parse_address, parse_network
 from pesalango_server.kernel.money import AMOUNT_MAX_MINOR, format_amount_minor, parse_amount_minor
 from pesalango_server.ledger.model import Answer, CustomerStatus, OrganisationStatus
 
@@ -175,28 +175,25 @@ def check_sources(items: list[str]) -> tuple[str, ...]:
 
 
 def _check_origin(item: str, field: str) -> str:
-    host = item.lower()
-    if host == "*" or _match_host(host):
+    host = normalise_host(item)
+    if host == "*" or _match_host(host) or parse_address(host) is not None:
         return host
-    try:
-        # An IPv6 host stands in brackets, here as in an Origin header.
-        return f"[{IPv6Address(host.removeprefix('[').removesuffix(']'))}]"
-    except ValueError:
-        raise refuse(
-            field,
-            "an origin is a host without scheme, port and path, such as shop.example, or *",
-        ) from None
+    raise refuse(
+        field,
+        "an origin is a host without scheme, port and path, such as shop.example, or *",
+    )
 
 
 def _check_source(item: str, field: str) -> str:
     try:
-        return str(ip_network(item)) if "/" in item else str(ip_address(item))
+        network = parse_network(item, strict=True)
     except ValueError:
         raise refuse(
             field,
             "a source is an address such as 203.0.113.7 or a range such as 203.0.113.0/24, "
             "whose host bits are zero",
         ) from None
+    return str(network) if "/" in item else str(network.network_address)
 
 
 def _last(field: str) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
 import httpx2
 import msgspec
@@ -34,12 +34,26 @@ class AdminUnreachable(Exception):
     """There was no answer of an admin API; the message says what to do."""
 
 
+def split_address(url: str) -> SplitResult:
+    """The parts of an admin API's address. Raises `AdminUnreachable` for what cannot be one."""
+    try:
+        parts = urlsplit(url)
+        if parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0:
+            return parts
+    except ValueError:
+        pass  # Brackets that do not match, or a port that is no number.
+    raise AdminUnreachable(
+        f"{url} is no address of an admin API: it begins with http:// or https://, such as "
+        "http://127.0.0.1:8080; nothing was sent"
+    )
+
+
 class AdminClient:
     """Calls the admin API at `url`; methods raise `AdminCallFailed` and `AdminUnreachable`."""
 
     def __init__(self, url: str, token: str) -> None:
-        """`url` may leave the path out: it is `contract.PREFIX`."""
-        parts = urlsplit(url)
+        """`url` may leave the path out: it is `contract.PREFIX`. Raises `AdminUnreachable`."""
+        parts = split_address(url)
         path = parts.path.rstrip("/") or contract.PREFIX
         self._url = f"{parts.scheme}://{parts.netloc}{path}"
         self._client = httpx2.Client(
@@ -88,7 +102,11 @@ class AdminClient:
                 f"no server answers at {self._url}; start it with pesalango-server up, or name "
                 "another one with --url"
             ) from error
-        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+        except (httpx2.InvalidURL, httpx2.UnsupportedProtocol) as error:
+            raise AdminUnreachable(
+                f"{self._url} cannot be called ({error}); nothing was sent"
+            ) from error
+        except httpx2.HTTPError as error:
             raise AdminUnreachable(
                 f"the call to {self._url} broke off ({type(error).__name__}: {error}); whether it "
                 "took effect is not known"
@@ -181,6 +199,19 @@ class AdminClient:
         """Another API key; the answer alone has it."""
         path = f"applications/{application}/rotate"
         return self.call("POST", path, contract.ApplicationWithKey, body=request)
+
+    # --- platform keys ---------------------------------------------------------------------------
+
+    def show_platform_keys(self) -> contract.PlatformKeys:
+        """The public key of each environment."""
+        return self.call("GET", "platform-keys", contract.PlatformKeys)
+
+    def replace_platform_key(
+        self, environment: str, request: contract.ReplacePlatformKeyRequest
+    ) -> contract.PlatformKeys:
+        """Give an environment another key pair; the public keys afterwards."""
+        path = f"platform-keys/{quote(environment, safe='')}"
+        return self.call("PUT", path, contract.PlatformKeys, body=request)
 
     # --- installation ----------------------------------------------------------------------------
 

@@ -16,7 +16,8 @@ from pesalango_server.applications.model import (
 )
 from pesalango_server.kernel.ids import ID_MAX
 
-PREFIX: Final = "/admin/v1"
+ROOT: Final = "/admin/"
+PREFIX: Final = f"{ROOT}v1"
 
 LIST_ITEMS_MAX: Final = 10_000
 """How many customers, organisations or fundings one call takes."""
@@ -311,6 +312,26 @@ class ApplicationWithKey(Struct, kw_only=True):
     def __repr__(self) -> str:
         """Without the key."""
         return f"ApplicationWithKey(application={self.application!r})"
+
+
+# --- platform keys -------------------------------------------------------------------------------
+
+
+class PlatformKeys(Struct, kw_only=True):
+    """The public key of each environment: one line of base64 of the DER form."""
+
+    sandbox: str
+    openapi: str
+
+
+class ReplacePlatformKeyRequest(Request, kw_only=True):
+    """An RSA private key of 2048 to 8192 bits, in PEM, without a password."""
+
+    private_key: str
+
+    def __repr__(self) -> str:
+        """Without the key."""
+        return "ReplacePlatformKeyRequest()"
 
 
 # --- installation --------------------------------------------------------------------------------

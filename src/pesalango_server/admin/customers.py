@@ -20,7 +20,7 @@ from pesalango_server.admin.checks import (
 )
 from pesalango_server.admin.errors import AdminError, ErrorCode
 from pesalango_server.admin.fundings import Funding, fund_wallets
-from pesalango_server.admin.ledgers import Place, split_list
+from pesalango_server.admin.ledgers import Place, name_what_was_done, split_list
 from pesalango_server.kernel.money import format_amount_minor
 from pesalango_server.ledger.model import Answer, CustomerStatus
 from pesalango_server.ledger.parties import (
@@ -107,8 +107,9 @@ class Customers:
         ]
         check_distinct((new.msisdn for new in customers), lambda at: f"{field}[{at}].msisdn")
         added = 0
-        for part in split_list(customers):
-            done = await place.submit(AddCustomers(place.ledger, tuple(part)))
+        for number, part in enumerate(split_list(customers)):
+            with name_what_was_done(number):
+                done = await place.submit(AddCustomers(place.ledger, tuple(part)))
             added += sum(1 for customer in done.ids if customer)
         return contract.Added(added=added, present=len(customers) - added)
 

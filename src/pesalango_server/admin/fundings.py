@@ -11,7 +11,7 @@ import msgspec
 
 from pesalango_server.admin.contract import Funded
 from pesalango_server.admin.errors import AdminError, ErrorCode
-from pesalango_server.admin.ledgers import Place, split_list
+from pesalango_server.admin.ledgers import Place, name_what_was_done, split_list
 from pesalango_server.kernel.message import Command
 from pesalango_server.storage.database import Schema, declare_query
 
@@ -56,10 +56,11 @@ async def fund_wallets(
     repeated = 0
     for part in split_list(fundings):
         repeated += await _count_repeated(place, part, accounts)
-    for part in split_list(fundings):
-        await place.submit(
-            make_command(tuple((each.name, each.amount_minor, each.key) for each in part))
-        )
+    for number, part in enumerate(split_list(fundings)):
+        with name_what_was_done(number):
+            await place.submit(
+                make_command(tuple((each.name, each.amount_minor, each.key) for each in part))
+            )
         # Another call may have taken a reference meanwhile; the engine kept the first.
         await _count_repeated(place, part, accounts)
     return Funded(funded=len(fundings) - repeated, repeated=repeated)

@@ -1,6 +1,8 @@
 """From the words of a request to the ledger it is about; the ledger is opened if it is not yet."""
 
+import asyncio
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -14,10 +16,13 @@ from pesalango_server.catalog.model import Market
 from pesalango_server.http.context import EnvironmentContext, WorkerContext
 from pesalango_server.kernel.message import Command, Done
 from pesalango_server.ledger.parties import NewCustomer, NewOrganisation, OpenLedger
-from pesalango_server.link.client import LinkBusy, LinkClient
+from pesalango_server.link.client import LinkBusy, LinkClient, LinkLost
 from pesalango_server.storage.database import Query, Read, Row
 
 T = TypeVar("T")
+
+ANSWER_MAX_S = 30
+"""So long a call waits for its engine before its connection is closed without an answer."""
 
 COMMAND_ITEMS_MAX = 500
 """How many items of a list one command carries: payments go on between two of them."""
@@ -27,6 +32,22 @@ def split_list(items: Sequence[T]) -> Iterator[Sequence[T]]:
     """The items in parts of what one command carries."""
     for start in range(0, len(items), COMMAND_ITEMS_MAX):
         yield items[start : start + COMMAND_ITEMS_MAX]
+
+
+@contextmanager
+def name_what_was_done(part_number: int) -> Iterator[None]:
+    """Let an error of a later part of a list say that the earlier ones took effect."""
+    try:
+        yield
+    except AdminError as error:
+        if part_number == 0 or error.code not in {ErrorCode.UNAVAILABLE, ErrorCode.INTERNAL}:
+            raise
+        raise AdminError(
+            error.code,
+            f"the server failed after the first {part_number * COMMAND_ITEMS_MAX} items of the list,"
+            " which took effect; send the whole list again, nothing is done twice",
+            error.field,
+        ) from error
 
 
 class SeedSource(Protocol):
@@ -69,7 +90,11 @@ class Place:
 async def submit(link: LinkClient, command: Command) -> Done:
     """Have an engine carry out a command. Raises `AdminError` and `LinkLost`."""
     try:
-        outcome = await link.submit(command)
+        async with asyncio.timeout(ANSWER_MAX_S):
+            outcome = await link.submit(command)
+    except TimeoutError as error:
+        # What becomes of it is unknown: the connection is closed, as with a link that broke.
+        raise LinkLost("the engine did not answer in time") from error
     except LinkBusy as error:
         raise AdminError(
             ErrorCode.UNAVAILABLE, "the server is busy; nothing was changed, try again"

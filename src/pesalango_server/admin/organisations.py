@@ -21,7 +21,7 @@ from pesalango_server.admin.checks import (
 )
 from pesalango_server.admin.errors import AdminError, ErrorCode, refuse
 from pesalango_server.admin.fundings import Funding, fund_wallets
-from pesalango_server.admin.ledgers import Place, split_list
+from pesalango_server.admin.ledgers import Place, name_what_was_done, split_list
 from pesalango_server.kernel.money import format_amount_minor
 from pesalango_server.ledger.model import OrganisationStatus
 from pesalango_server.ledger.parties import (
@@ -97,8 +97,9 @@ class Organisations:
         ]
         check_distinct((new.code for new in organisations), lambda at: f"{field}[{at}].code")
         added = 0
-        for part in split_list(organisations):
-            done = await place.submit(AddOrganisations(place.ledger, tuple(part)))
+        for number, part in enumerate(split_list(organisations)):
+            with name_what_was_done(number):
+                done = await place.submit(AddOrganisations(place.ledger, tuple(part)))
             added += sum(1 for organisation in done.ids if organisation)
         return contract.Added(added=added, present=len(organisations) - added)
 

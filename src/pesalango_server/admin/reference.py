@@ -13,8 +13,8 @@ from pesalango_server.admin.routes import ENDPOINTS, Endpoint
 _INTRODUCTION: Final = f"""# Admin API
 
 Everything that an operator changes goes through this API, below `{contract.PREFIX}`; the command
-line (`pesalango-server customers`, `organisations`, `applications`, `token`, `health`) speaks it
-too. `pesalango-server up` serves it on its one port and writes address and token into
+line (`pesalango-server customers`, `organisations`, `applications`, `platform-keys`, `token`,
+`health`) speaks it too. `pesalango-server up` serves it on its one port and writes address and token into
 `credentials.json`; `serve` has an address of its own for it.
 
 * Every call carries `Authorization: Bearer` and an admin token.

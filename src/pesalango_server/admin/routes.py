@@ -182,6 +182,20 @@ async def rotate_application_key(service: AdminService, call: Call) -> Answer:
     )
 
 
+# --- platform keys -------------------------------------------------------------------------------
+
+
+async def show_platform_keys(service: AdminService, _call: Call) -> Answer:
+    return 200, await service.platform_keys.show()
+
+
+async def replace_platform_key(service: AdminService, call: Call) -> Answer:
+    request = call.decode_body(contract.ReplacePlatformKeyRequest)
+    return 200, await service.platform_keys.replace(
+        call.path["environment"], request.private_key, actor=call.actor
+    )
+
+
 # --- installation --------------------------------------------------------------------------------
 
 
@@ -344,6 +358,23 @@ ENDPOINTS: Final[dict[str, dict[str, Endpoint]]] = {
             query=contract.HiddenRequest,
             bodies=(contract.RotateRequest,),
             answer=contract.ApplicationWithKey,
+        ),
+    },
+    "/platform-keys": {
+        "GET": Endpoint(
+            show_platform_keys,
+            "Shows the public keys, with which callers encrypt their bearers.",
+            answer=contract.PlatformKeys,
+        ),
+    },
+    "/platform-keys/{environment}": {
+        "PUT": Endpoint(
+            replace_platform_key,
+            "Gives an environment another key pair. Bearers that were made with the old public key "
+            "stop working within a second, but for those of sessions in use: hand the new one to "
+            "every merchant first. The private key is in no answer and no log.",
+            bodies=(contract.ReplacePlatformKeyRequest,),
+            answer=contract.PlatformKeys,
         ),
     },
     "/tokens": {

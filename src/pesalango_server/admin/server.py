@@ -6,6 +6,7 @@ from typing import Any, Final
 import msgspec
 import structlog
 from starlette.routing import Route, Router
+from starlette.types import ASGIApp
 
 from pesalango_server.admin import contract
 from pesalango_server.admin.calls import Call
@@ -41,16 +42,16 @@ _encode = msgspec.json.Encoder().encode
 log = structlog.get_logger("admin")
 
 
-def make_admin(context: WorkerContext, seed: SeedSource, *, schema: Mapping[str, str]) -> Router:
-    """The ASGI application to mount at `contract.PREFIX`.
+def make_admin(context: WorkerContext, seed: SeedSource, *, schema: Mapping[str, str]) -> ASGIApp:
+    """The ASGI application for whatever `is_admin_path`.
 
     `schema` names the latest migration of each database, as health tells it.
     """
     service = make_service(context, seed, schema=schema)
-    return Router(
+    router = Router(
         [
             Route(
-                path,
+                f"{contract.PREFIX}{path}",
                 Resource(
                     service,
                     context.clock,
@@ -64,6 +65,16 @@ def make_admin(context: WorkerContext, seed: SeedSource, *, schema: Mapping[str,
         redirect_slashes=False,
         default=_answer_unknown_path,
     )
+
+    async def admin(scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        await router({**scope, "path": scope["path"].removesuffix("/")}, receive, send)
+
+    return admin
+
+
+def is_admin_path(path: str) -> bool:
+    """Whether the admin API answers there, be it that there is nothing."""
+    return f"{path}/".startswith(contract.ROOT)
 
 
 class Arrival:
@@ -93,7 +104,10 @@ async def _answer_unknown_path(
 ) -> None:
     if scope["type"] != "http":
         return
-    message = f"the admin API has no such path; its paths begin with {contract.PREFIX}/"
+    subjects = dict.fromkeys(path.split("/")[1] for path in ENDPOINTS)
+    message = (
+        f"the admin API has no such path; below {contract.PREFIX}/ there are {', '.join(subjects)}"
+    )
     await _answer_error(AdminError(ErrorCode.NOT_FOUND, message), Arrival(receive), send)
 
 

@@ -10,6 +10,7 @@ from pesalango_server.admin.customers import Customers
 from pesalango_server.admin.errors import AdminError, ErrorCode
 from pesalango_server.admin.ledgers import LedgerFinder, SeedSource, submit
 from pesalango_server.admin.organisations import Organisations
+from pesalango_server.admin.platform_keys import PlatformKeys
 from pesalango_server.engine.loop import ConfirmClock
 from pesalango_server.http.context import WorkerContext
 from pesalango_server.link.client import LinkClient
@@ -23,6 +24,7 @@ class AdminService:
     customers: Customers
     organisations: Organisations
     applications: Applications
+    platform_keys: PlatformKeys
     installation: "InstallationHealth"
     tokens: "TokenChecker"
 
@@ -37,6 +39,7 @@ def make_service(
         customers=Customers(keys),
         organisations=Organisations(keys),
         applications=Applications(context),
+        platform_keys=PlatformKeys(context),
         installation=InstallationHealth(context, schema),
         tokens=TokenChecker(context),
     )

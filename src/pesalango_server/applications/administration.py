@@ -222,7 +222,6 @@ def decide_rotate_api_key(command: RotateApiKey, book: PlatformBook) -> AnyOutco
         )
     if command.key_hash in book.configuration.api_keys:
         return Refused(RefusalKind.CONFLICT, "api_key", "this key is in use already")
-    ends_ms = book.now_ms + command.overlap_ms
     live = [
         key
         for key in book.configuration.api_keys.values()
@@ -234,10 +233,14 @@ def decide_rotate_api_key(command: RotateApiKey, book: PlatformBook) -> AnyOutco
             "overlap_s",
             f"{KEYS_PER_APPLICATION_MAX} keys are in force, the most; rotate without an overlap",
         )
-    ended = book.end_api_keys(application.id, at_ms=ends_ms)
+    ended = book.end_api_keys(application.id, overlap_ms=command.overlap_ms)
     book.put_api_key(command.key_hash, application.id)
     book.record(
-        command, "application.rotate", f"{application.id}", keys_ended=ended, ends_ms=ends_ms
+        command,
+        "application.rotate",
+        f"{application.id}",
+        keys_ended=ended,
+        overlap_ms=command.overlap_ms,
     )
     return Done((application.id,))
 

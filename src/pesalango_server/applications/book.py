@@ -14,7 +14,13 @@ from pesalango_server.applications.model import (
     Configuration,
     World,
 )
-from pesalango_server.storage.database import Row, Schema, WriteSet, declare_update
+from pesalango_server.storage.database import (
+    Row,
+    Schema,
+    WriteSet,
+    declare_delete,
+    declare_update,
+)
 
 END_API_KEYS = declare_update(
     "end_api_keys",
@@ -24,13 +30,11 @@ END_API_KEYS = declare_update(
     columns="ends_ms bigint",
     order=41,
 )
-END_ADMIN_TOKENS = declare_update(
-    "end_admin_tokens",
-    "admin_tokens",
-    Schema.PLATFORM,
-    keys="token_hash hex",
-    columns="ends_ms bigint",
-    order=51,
+# What ends now is taken away: a time of ending would be compared with other machines' clocks, by
+# which it may lie ahead. The audit trail keeps that it was there.
+DELETE_API_KEYS = declare_delete("api_keys", Schema.PLATFORM, keys="key_hash hex", order=39)
+DELETE_ADMIN_TOKENS = declare_delete(
+    "admin_tokens", Schema.PLATFORM, keys="token_hash hex", order=49
 )
 
 _decode_lock = msgspec.json.Decoder(list[tuple[int, int, int, int]]).decode
@@ -56,7 +60,8 @@ class PlatformBook:
     _new_keys: dict[str, None] = field(default_factory=dict)
     _ended_keys: dict[str, None] = field(default_factory=dict)
     _new_tokens: dict[str, None] = field(default_factory=dict)
-    _ended_tokens: dict[str, None] = field(default_factory=dict)
+    _deleted_keys: dict[str, None] = field(default_factory=dict)
+    _deleted_tokens: dict[str, None] = field(default_factory=dict)
     _new_platform_keys: dict[str, None] = field(default_factory=dict)
 
     def mint(self) -> int:
@@ -85,14 +90,26 @@ class PlatformBook:
         self.configuration.api_keys[key_hash] = ApiKey(application, None)
         self._new_keys[key_hash] = None
 
-    def end_api_keys(self, application: int, *, at_ms: int) -> int:
-        """Let the application's present keys end, none later than it would have; how many do."""
+    def end_api_keys(self, application: int, *, overlap_ms: int) -> int:
+        """Let the application's present keys end, none later than it would have; how many do.
+
+        Keys that have ended already are forgotten on this occasion.
+        """
+        at_ms = self.wall_ms + overlap_ms
         ended = 0
-        for key_hash, key in self.configuration.api_keys.items():
-            if key.application == application and (key.ends_ms is None or key.ends_ms > at_ms):
+        for key_hash, key in list(self.configuration.api_keys.items()):
+            if key.application != application:
+                continue
+            is_live = self.is_live(key.ends_ms)
+            ended += is_live
+            if not (is_live and overlap_ms):
+                del self.configuration.api_keys[key_hash]
+                self._deleted_keys[key_hash] = None
+                self._new_keys.pop(key_hash, None)
+                self._ended_keys.pop(key_hash, None)
+            elif key.ends_ms is None or key.ends_ms > at_ms:
                 self.configuration.api_keys[key_hash] = ApiKey(application, at_ms)
                 self._ended_keys[key_hash] = None
-                ended += 1
         return ended
 
     def put_admin_token(self, token_hash: str, name: str) -> None:
@@ -103,11 +120,12 @@ class PlatformBook:
     def end_admin_tokens(self, name: str) -> int:
         """Let all tokens of that name end now; how many do."""
         ended = 0
-        for token_hash, token in self.configuration.admin_tokens.items():
-            if token.name == name and self.is_live(token.ends_ms):
-                self.configuration.admin_tokens[token_hash] = AdminToken(name, self.now_ms)
-                self._ended_tokens[token_hash] = None
-                ended += 1
+        for token_hash, token in list(self.configuration.admin_tokens.items()):
+            if token.name == name:
+                ended += self.is_live(token.ends_ms)
+                del self.configuration.admin_tokens[token_hash]
+                self._deleted_tokens[token_hash] = None
+                self._new_tokens.pop(token_hash, None)
         return ended
 
     def put_platform_key(self, environment: str, private_key: str) -> None:
@@ -122,7 +140,7 @@ class PlatformBook:
 
     def is_live(self, ends_ms: int | None) -> bool:
         """Whether what ends then is still in force."""
-        return ends_ms is None or ends_ms > self.now_ms
+        return ends_ms is None or ends_ms > self.wall_ms
 
     def close(self, token: str) -> None:
         """Gather everything that this batch writes; nothing is decided after it.
@@ -172,9 +190,10 @@ class PlatformBook:
             self.writes.add(
                 store.INSERT_ADMIN_TOKENS, (token_hash, token.name, self.now_ms, token.ends_ms)
             )
-        for token_hash in self._ended_tokens:
-            if token_hash not in self._new_tokens:
-                self.writes.add(END_ADMIN_TOKENS, (token_hash, tokens[token_hash].ends_ms))
+        for token_hash in self._deleted_tokens:
+            self.writes.add(DELETE_ADMIN_TOKENS, (token_hash,))
+        for key_hash in self._deleted_keys:
+            self.writes.add(DELETE_API_KEYS, (key_hash,))
         for environment in self._new_platform_keys:
             private_key = self.configuration.platform_keys[environment]
             self.writes.add(store.REPLACE_PLATFORM_KEYS, (environment, private_key, self.now_ms))

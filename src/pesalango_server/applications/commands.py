@@ -80,9 +80,17 @@ class KeepPlatformKey(PlatformCommand, frozen=True, tag=55):
     private_key: str
     replaces: bool = False
 
+    def __repr__(self) -> str:
+        """Without the key."""
+        return f"KeepPlatformKey(environment={self.environment!r}, replaces={self.replaces})"
+
 
 class KeepSecret(PlatformCommand, frozen=True, tag=56):
     """Store one of the installation's own secrets, once and for ever; `value` is hexadecimal."""
 
     name: str
     value: str
+
+    def __repr__(self) -> str:
+        """Without the secret."""
+        return f"KeepSecret(name={self.name!r})"

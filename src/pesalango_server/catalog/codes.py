@@ -85,7 +85,8 @@ CODES: Final[tuple[CodeRow, ...]] = (
         408,
         "Request timeout",
         Retry.ASK,
-        "The customer did not answer in time. Here the payment has then expired for good.",
+        "The customer did not answer in time. The payment has expired for good: the money did not "
+        "move and will not.",
     ),
     _row(
         DUPLICATE_TRANSACTION,
@@ -401,8 +402,25 @@ CODES: Final[tuple[CodeRow, ...]] = (
 CODES_BY_CODE: Final = {row.code: row for row in CODES}
 
 
+NOT_PRODUCED_YET: Final = frozenset(
+    {
+        CUSTOMER_VALUE_LIMIT,
+        CUSTOMER_NUMBER_LIMIT,
+        SEVERAL_LIMITS,
+        NUMBER_LIMIT,
+        VALUE_LIMIT,
+        SINGLE_VALUE_LIMIT,
+        OUTSIDE_USAGE_TIME,
+    }
+)
+"""Codes of checks that do not exist yet."""
+
+
 def by_check(code: str, http_status: int | None = None, *, text: str | None = None) -> Code:
-    """A row of an operation's table whose code the gateway itself produces."""
+    """A row of an operation's table whose code the gateway itself produces, today or later."""
+    if code in NOT_PRODUCED_YET:
+        why = "usage time and limits do not exist yet"
+        return _code(code, http_status, text=text, producer=Producer.NOT_YET, why=why)
     return _code(code, http_status, text=text, producer=Producer.CHECK, why="")
 
 

@@ -97,8 +97,9 @@ RESPONSE_URL: Final = Field(
     name="response_url",
     kind=kinds.RESPONSE_URL,
     mandatory=False,
-    description="Where the result is to be sent. A request that has it is answered at once with "
-    "an acknowledgement. In calls with GET it counts in a JSON body only.",
+    description="Where the result is to be sent. Until asynchronous mode exists, it is checked "
+    "and otherwise ignored; then a request that has it is answered at once with an "
+    "acknowledgement. In calls with GET it counts in a JSON body only.",
     example="https://shop.example/mobile-money/results",
 )
 

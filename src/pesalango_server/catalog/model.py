@@ -111,6 +111,8 @@ class Producer(StrEnum):
     """The gateway itself: a check that fails, the success of them all, or a fault of ours."""
     TRIGGER = "trigger"
     """A sandbox trigger, and nothing else."""
+    NOT_YET = "not yet"
+    """A check that does not exist yet."""
     NOTHING = "nothing"
     """Nothing: the documentation lists it, and no request leads to it."""
 
@@ -121,7 +123,8 @@ class Retry(Enum):
     DONE = "done"
     """It took effect. Sending it again would be answered as a duplicate."""
     ASK = "ask"
-    """Money may have moved: query the status by the same ThirdPartyConversationID first."""
+    """A client must not go by this answer alone: it queries the status by the same
+    ThirdPartyConversationID first."""
     SAME = "same"
     """Nothing was recorded and no money moved: the same request, unchanged, may be sent later."""
     CORRECTED = "corrected"

@@ -1,6 +1,6 @@
 """The OpenAPI 3.1 document of the operator's API, for both environments and all markets."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from itertools import groupby
 from typing import Any, Final
 
@@ -34,13 +34,21 @@ A refusal has a code and a text; the HTTP status of a code belongs to the operat
 a code is a refusal like any other, 401 without one means that the call was not authenticated."""
 
 
+_UNSERVED: Final = "Not served yet: the path answers 404."
+
+
 def build_document(
-    operations: Iterable[Operation] = OPERATIONS, *, server_url: str | None = None
+    operations: Iterable[Operation] = OPERATIONS,
+    *,
+    server_url: str | None = None,
+    served: Collection[str] | None = None,
 ) -> Json:
     """The document of these operations, as plain JSON values. Without `server_url` paths are
-    relative to the root of wherever the document is served.
+    relative to the root of wherever the document is served. Operations whose names are not among
+    `served` are marked; None marks nothing.
     """
     operations = tuple(operations)
+    unserved = {op.name for op in operations if served is not None and op.name not in served}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -50,7 +58,10 @@ def build_document(
         },
         "servers": [{"url": server_url or "/"}],
         "security": [{"bearer": []}],
-        "paths": {_path(operation): _path_item(operation) for operation in operations},
+        "paths": {
+            _path(operation): _path_item(operation, is_served=operation.name not in unserved)
+            for operation in operations
+        },
         "components": {
             "securitySchemes": {
                 "bearer": {
@@ -83,11 +94,12 @@ def _path(operation: Operation) -> str:
     return f"/{{environment}}/ipg/v2/{{market}}/{operation.path}"
 
 
-def _path_item(operation: Operation) -> Json:
+def _path_item(operation: Operation, *, is_served: bool) -> Json:
+    description = _describe(operation)
     item: Json = {
         "operationId": operation.name,
         "summary": operation.title,
-        "description": _describe(operation),
+        "description": description if is_served else f"{_UNSERVED} {description}",
         "parameters": _parameters(operation),
         "responses": _responses(operation),
         "x-codes": [
@@ -101,6 +113,8 @@ def _path_item(operation: Operation) -> Json:
             for row in answerable_codes(operation)
         ],
     }
+    if not is_served:
+        item["x-served"] = False
     if operation.product is not None:
         item["tags"] = [operation.product.value]
     if operation.method != "GET":
@@ -117,7 +131,8 @@ def _describe(operation: Operation) -> str:
     sentences = [operation.summary]
     if operation.can_be_asynchronous:
         sentences.append(
-            "A request with a response URL is acknowledged at once, and its result is sent there."
+            "Until asynchronous mode exists, a response URL is checked and otherwise ignored; then "
+            "a request that has one is acknowledged at once, and its result is sent there."
         )
     if operation.method == "GET" and operation.fields:
         sentences.append("Parameters may also come as a JSON object in the body.")

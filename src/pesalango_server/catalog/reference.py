@@ -1,11 +1,12 @@
 """The reference pages that follow from the catalog, as Markdown."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
-from pesalango_server.catalog.codes import CODES
+from pesalango_server.catalog.codes import CODES, NOT_PRODUCED_YET
 from pesalango_server.catalog.markets import MARKETS
 from pesalango_server.catalog.model import (
     Answer,
+    Check,
     Code,
     Field,
     Operation,
@@ -24,16 +25,24 @@ _GENERATED = "<!-- Written by `make gen` from the catalog; changes belong there.
 _PATHS = """\
 Every path begins with `/{environment}/ipg/v2/{market}/`, where the environment is `sandbox` or
 `openapi`. The trailing slash and the case of the letters of what follows do not matter."""
+_SERVED = """\
+Operations that are not served yet are described as they will be; their paths answer 404."""
 _STATUS_AND_TEXT = """\
 The HTTP status and the text of a code are those of the operation's own table; what is here holds
 where the operation has none."""
+_NOT_PRODUCED_YET = "Usage time and limits do not exist yet, so that no operation answers"
+_NOT_CHECKED = """\
+The others are listed by the documentation or answered by a trigger; why nothing else leads there:"""
 _ORDER = """\
 A request with several faults is answered by the first row that it fails. Step 2 is the
 authentication, which has no codes."""
 
 _RETRY_WORDS: dict[Retry, str] = {
     Retry.DONE: "It took effect; sending it again would be a duplicate.",
-    Retry.ASK: "Money may have moved: query the status by the same ThirdPartyConversationID first.",
+    Retry.ASK: "Query the status by the same ThirdPartyConversationID before anything else. After "
+    "`INS-10` it tells what became of the earlier request, which may have moved money. After "
+    "`INS-9` it says Expired here: the money did not move and will not, and another attempt needs "
+    "a new ThirdPartyConversationID.",
     Retry.SAME: "Nothing was recorded and no money moved: the same request may be sent again.",
     Retry.CORRECTED: "Nothing was recorded: correct the request, the configuration or the hour; "
     "the ThirdPartyConversationID may be kept.",
@@ -42,8 +51,11 @@ _RETRY_WORDS: dict[Retry, str] = {
 }
 
 
-def render_operations_markdown() -> str:
-    """The page of all operations: path, parameters, answers, codes, triggers."""
+def render_operations_markdown(*, served: Collection[str]) -> str:
+    """The page of all operations: path, parameters, answers, codes, triggers.
+
+    `served` are the names of those that are served today.
+    """
     lines = [
         "# Operations",
         "",
@@ -51,13 +63,16 @@ def render_operations_markdown() -> str:
         "",
         _PATHS,
         "",
+        _SERVED,
+        "",
         *_table(
-            ("Operation", "Call", "Product"),
+            ("Operation", "Call", "Product", "Served"),
             (
                 (
                     f"[{operation.title}](#{_anchor(operation.title)})",
                     f"`{operation.method} {operation.path}`",
                     operation.product.value if operation.product is not None else "",
+                    "yes" if operation.name in served else "not yet",
                 )
                 for operation in OPERATIONS
             ),
@@ -81,7 +96,7 @@ def render_operations_markdown() -> str:
         ),
     ]
     for operation in OPERATIONS:
-        lines += ["", *_operation_lines(operation)]
+        lines += ["", *_operation_lines(operation, is_served=operation.name in served)]
     return "\n".join(lines) + "\n"
 
 
@@ -118,7 +133,7 @@ def render_codes_markdown() -> str:
         "",
         *_table(
             ("Step", "Question", "Codes"),
-            ((str(check.step), check.question, _list_codes(check.codes)) for check in PRECEDENCE),
+            ((str(check.step), _ask(check), _list_codes(check.codes)) for check in PRECEDENCE),
         ),
         "",
         "At any step:",
@@ -130,7 +145,9 @@ def render_codes_markdown() -> str:
         "",
         "## Codes that no check produces",
         "",
-        "Listed by the documentation or answered by a trigger, and why nothing else leads there.",
+        f"{_NOT_PRODUCED_YET} {_list_codes(sorted(NOT_PRODUCED_YET))}.",
+        "",
+        _NOT_CHECKED,
         "",
         *_table(
             ("Operation", "Code", "Text", "Produced by", "Why"),
@@ -138,19 +155,21 @@ def render_codes_markdown() -> str:
                 (operation.title, f"`{row.code}`", row.text, f"{row.producer}", row.why)
                 for operation in OPERATIONS
                 for row in (*operation.codes, *operation.unlisted_codes)
-                if row.producer is not Producer.CHECK
+                if row.producer not in {Producer.CHECK, Producer.NOT_YET}
             ),
         ),
     ]
     return "\n".join(lines) + "\n"
 
 
-def _operation_lines(operation: Operation) -> list[str]:
+def _operation_lines(operation: Operation, *, is_served: bool) -> list[str]:
     # Headings carry the name, so that a link to one is unambiguous.
     name = operation.name
     lines = [f"## {operation.title}", "", operation.summary, ""]
     lines += [f"`{operation.method} {operation.path}`", ""]
     notes = []
+    if not is_served:
+        notes.append("**Not served yet.**")
     if not operation.is_documented:
         notes.append("No page of the operator's documentation has it; public clients use it.")
     if len(operation.markets) < len(MARKETS):
@@ -161,7 +180,7 @@ def _operation_lines(operation: Operation) -> list[str]:
     else:
         notes.append("May be repeated: duplicates are not looked for.")
     if operation.can_be_asynchronous:
-        notes.append("Synchronous or asynchronous.")
+        notes.append("Synchronous; asynchronous mode does not exist yet.")
     else:
         notes.append("Synchronous only.")
     lines += [" ".join(notes)]
@@ -332,8 +351,13 @@ def _wire_name(operation: Operation, name: str) -> str:
     return next(field.wire_name for field in operation.fields if field.name == name)
 
 
-def _list_codes(codes: Sequence[str]) -> str:
+def _list_codes(codes: Iterable[str]) -> str:
     return ", ".join(f"`{code}`" for code in codes)
+
+
+def _ask(check: Check) -> str:
+    is_asked = not NOT_PRODUCED_YET.issuperset(check.codes)
+    return check.question if is_asked else f"{check.question} (not asked yet)"
 
 
 def _anchor(heading: str) -> str:

@@ -14,13 +14,14 @@ PROGRAM = "pesalango-server"
 
 COMMANDS = {
     "up": "Start everything on this machine; nothing to prepare.",
-    "serve": "Serve for others: PostgreSQL, several workers, nothing seeded.",
+    "serve": "Serve for others: PostgreSQL, several workers, nothing in openapi is seeded.",
     "audit": "Check that the books are right.",
     "migrate": "Bring the databases up to date.",
     "api-document": "Print the OpenAPI document.",
     "customers": "Customers: who has a wallet in a market.",
     "organisations": "Organisations: who is paid in a market.",
     "applications": "Applications: who may call the operator's API.",
+    "platform-keys": "Platform keys: what callers encrypt their bearers with.",
     "token": "Admin tokens: who may administrate.",
     "health": "Whether payments can be taken.",
 }

@@ -17,4 +17,4 @@ def run(
 ) -> None:
     """Print the document (OpenAPI 3.1, JSON) that is generated from the catalog."""
     operations = OPERATIONS if everything else [op for op in OPERATIONS if op.name in ROUTED]
-    print(json.dumps(build_document(operations), indent=2, ensure_ascii=False))
+    print(json.dumps(build_document(operations, served=ROUTED), indent=2, ensure_ascii=False))

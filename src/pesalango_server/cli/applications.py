@@ -10,6 +10,7 @@ from pesalango_server.admin.client import AdminClient
 from pesalango_server.cli.failures import CommandFailed
 from pesalango_server.cli.options import Admin, expand_bundles
 from pesalango_server.cli.output import join, print_json, print_table
+from pesalango_server.main.credentials import USER_APPLICATION, Credentials
 
 app = typer.Typer(help="Applications: who may call the operator's API.", no_args_is_help=True)
 
@@ -219,7 +220,20 @@ def rotate_key(
         typer.Option("--overlap-s", min=0, help="How long the present key goes on beside it."),
     ] = 0,
 ) -> None:
-    """Give an application another API key; it is printed once."""
+    """Give an application another API key; it is printed once.
+
+    The key of the data directory's credentials is written into them as well.
+    """
     with admin.connect() as client:
         request = contract.RotateRequest(overlap_s=overlap_s)
-        _show_key(admin, client.rotate_key(_find_id(client, application), request))
+        answer = client.rotate_key(_find_id(client, application), request)
+    _show_key(admin, answer)
+    if answer.application.name != USER_APPLICATION:
+        return
+
+    def change(credentials: Credentials) -> None:
+        credentials.sandbox.api_key = credentials.openapi.api_key = answer.api_key
+
+    path = admin.change_credentials(change)
+    if path is not None and not admin.is_json:
+        print(f"It is in {path} too.")

@@ -62,6 +62,8 @@ def open_for_reading(settings: Settings) -> Iterator[dict[str, DatabaseAddress]]
         if settings.database == "postgres":
             place = directory / "postgres"
             conninfo = find_running_url(place)
+            if conninfo is None and not (place / "cluster").is_dir():
+                raise StorageError(f"there is no bundled PostgreSQL in {directory}")
             if conninfo is None:
                 conninfo = stack.enter_context(BundledPostgres.start(place)).url
         yield list_addresses(data_dir=directory, conninfo=conninfo)

@@ -1,17 +1,23 @@
 """`pesalango-server customers`: who has a wallet."""
 
+import contextlib
 import secrets
+import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from pesalango_server.admin import contract
-from pesalango_server.admin.client import split_into_calls
+from pesalango_server.admin.client import AdminCallFailed, AdminUnreachable, split_into_calls
 from pesalango_server.cli.failures import CommandFailed
 from pesalango_server.cli.files import read_items
 from pesalango_server.cli.options import Admin, PlaceChoice, expand_bundles
 from pesalango_server.cli.output import print_json, print_table
+
+SERVER_FAILED = 500
+"""From this HTTP status on it is the server that failed; below, the call took no effect."""
 
 app = typer.Typer(help="Customers: who has a wallet in a market.", no_args_is_help=True)
 
@@ -131,7 +137,8 @@ def fund(
             raise CommandFailed("give --file, or one customer's number and amount, not both")
         listed = read_items(file, contract.CustomerFunding, name="fundings")
         total = contract.Funded(funded=0, repeated=0)
-        with admin.connect() as client:
+        again = "the same file, whose references never fund twice"
+        with admin.connect() as client, telling_how_to_repeat(again):
             for part in split_into_calls(listed):
                 request = contract.FundCustomersRequest(fundings=list(part), **place.fields)
                 funded = client.fund_customers(request)
@@ -145,7 +152,7 @@ def fund(
     if not msisdn or not amount:
         raise CommandFailed("give a number and an amount, or a list with --file")
     reference = reference or make_reference()
-    with admin.connect() as client:
+    with admin.connect() as client, telling_how_to_repeat(f"--reference {shlex.quote(reference)}"):
         answer = client.fund_customer(
             msisdn,
             contract.FundRequest(amount=amount, reference=reference, **place.fields),
@@ -205,6 +212,17 @@ def script(
 def make_reference() -> str:
     """A reference for a funding whose caller did not choose one."""
     return f"cli-{secrets.token_hex(8)}"
+
+
+@contextlib.contextmanager
+def telling_how_to_repeat(again: str) -> Iterator[None]:
+    """Have a funding of which nobody knows whether it took place fail with how to repeat it."""
+    try:
+        yield
+    except (AdminUnreachable, AdminCallFailed) as error:
+        if isinstance(error, AdminCallFailed) and error.status < SERVER_FAILED:
+            raise
+        raise CommandFailed(f"{error}; repeat it with {again}") from error
 
 
 def describe_funding(name: str, balance: str, reference: str, is_repeated: bool) -> str:

@@ -15,8 +15,14 @@ from typing import Annotated, Any, ClassVar, Protocol
 
 import typer
 
-from pesalango_server.admin.client import AdminClient
+from pesalango_server.admin.client import AdminClient, split_address
 from pesalango_server.cli.failures import CommandFailed
+from pesalango_server.main.credentials import (
+    FILE_NAME,
+    Credentials,
+    write_credentials,
+)
+from pesalango_server.main.credentials import read_credentials as read_all_credentials
 from pesalango_server.settings import ENVIRONMENT_PREFIX, find_settings_file, load_settings
 
 URL_VARIABLE = f"{ENVIRONMENT_PREFIX}ADMIN_URL"
@@ -110,10 +116,14 @@ class PlaceChoice:
     }
 
     def __init__(self, market: str | None, environment: str | None, world: str | None) -> None:
-        given = {"market": market, "environment": environment, "world": world}
-        self.fields: dict[str, Any] = {
-            name: value for name, value in given.items() if value is not None
-        }
+        self._given = {"market": market, "environment": environment, "world": world}
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """What is given, as fields of a request. Raises `CommandFailed` without a market."""
+        if self._given["market"] is None:
+            raise CommandFailed("say which market is meant, such as --market vodacomTZN")
+        return {name: value for name, value in self._given.items() if value is not None}
 
 
 class Admin:
@@ -136,6 +146,8 @@ class Admin:
 
     def connect(self) -> AdminClient:
         """A client with address and token from flags, environment or credentials."""
+        if self._url is not None:
+            split_address(self._url)
         url, token = self._url, self._read_token()
         if url is None:
             credentials = read_credentials(self.credentials_path())
@@ -145,15 +157,47 @@ class Admin:
             raise CommandFailed(
                 f"there is no token for {url}: give --token-file, or set {TOKEN_VARIABLE}"
             )
+        # Anything else would be refused by the machinery of HTTP, which repeats it.
+        if not (token.isascii() and token.isprintable() and " " not in token):
+            raise CommandFailed(
+                f"the token for {url} cannot be one: a token is one line of letters, digits, - and "
+                f"_; look at --token-file or {TOKEN_VARIABLE}"
+            )
         return AdminClient(url, token)
 
     def credentials_path(self) -> Path:
         """Where `up` leaves its credentials."""
-        return find_data_dir(self.data_dir) / "credentials.json"
+        return find_data_dir(self.data_dir) / FILE_NAME
 
-    def _read_token(self) -> str | None:
+    def change_credentials(self, change: Callable[[Credentials], None]) -> Path | None:
+        """Have the data directory's credentials follow what its server has just changed.
+
+        Their path; None where the command spoke to a server that was named otherwise. Raises
+        `CommandFailed` where the file cannot be written: the change is in force all the same.
+        """
+        if self.names_server:
+            return None
+        path = self.credentials_path()
+        try:
+            credentials = read_all_credentials(path)
+            if credentials is None:
+                raise CommandFailed(
+                    f"the change is in force, but {path} is no whole file of credentials, and was "
+                    "left as it is; the next pesalango-server up writes it anew"
+                )
+            change(credentials)
+            write_credentials(path, credentials)
+        except OSError as error:
+            raise CommandFailed(
+                f"the change is in force, but {path} could not be written: "
+                f"{error.strerror or error}; the next pesalango-server up writes it anew"
+            ) from error
+        return path
+
+    def _read_token(self) -> str:
+        """The token that is given; empty where none is."""
         if self._token_file is None:
-            return os.environ.get(TOKEN_VARIABLE)
+            return os.environ.get(TOKEN_VARIABLE, "").strip()
         try:
             if self._token_file == STANDARD_INPUT:
                 return sys.stdin.readline().strip()

@@ -1,5 +1,6 @@
 """`pesalango-server organisations`: who is paid."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -8,7 +9,11 @@ from msgspec import UNSET
 
 from pesalango_server.admin import contract
 from pesalango_server.admin.client import split_into_calls
-from pesalango_server.cli.customers import describe_funding, make_reference
+from pesalango_server.cli.customers import (
+    describe_funding,
+    make_reference,
+    telling_how_to_repeat,
+)
 from pesalango_server.cli.failures import CommandFailed
 from pesalango_server.cli.files import read_items
 from pesalango_server.cli.options import Admin, PlaceChoice, expand_bundles
@@ -108,7 +113,7 @@ def fund(
 ) -> None:
     """Put money into an organisation's wallet."""
     reference = reference or make_reference()
-    with admin.connect() as client:
+    with admin.connect() as client, telling_how_to_repeat(f"--reference {shlex.quote(reference)}"):
         request = contract.FundRequest(amount=amount, reference=reference, **place.fields)
         answer = client.fund_organisation(code, request)
     if admin.is_json:

@@ -5,8 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pesalango_server.cli.up import read_settings, say
-from pesalango_server.main.server import prepare_metrics_dir
+from pesalango_server.cli.up import hold_metrics_dir, read_settings, say
 
 
 def run(
@@ -23,7 +22,7 @@ def run(
     workers: Annotated[int | None, typer.Option(help="Processes that serve HTTP [1].")] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
 ) -> None:
-    """Serve on a database that `migrate` brought up to date; nothing is seeded."""
+    """Serve on a database that `migrate` brought up to date; nothing in openapi is seeded."""
     settings = read_settings(
         data_dir=data_dir,
         listen=listen,
@@ -32,10 +31,10 @@ def run(
         workers=workers,
         log_level=log_level,
     )
-    prepare_metrics_dir()
-    # Imported only now: metrics look for their directory while they are imported.
-    from pesalango_server.main.serve import Serve  # noqa: PLC0415
-    from pesalango_server.telemetry import configure_logging  # noqa: PLC0415
+    with hold_metrics_dir():
+        # Imported only now: metrics look for their directory while they are imported.
+        from pesalango_server.main.serve import Serve  # noqa: PLC0415
+        from pesalango_server.telemetry import configure_logging  # noqa: PLC0415
 
-    configure_logging(settings.log_level, process="engine")
-    sys.exit(Serve(settings, say).run())
+        configure_logging(settings.log_level, process="engine")
+        sys.exit(Serve(settings, say).run())

@@ -1,7 +1,10 @@
 """`pesalango-server up`: everything on one machine."""
 
+import contextlib
 import os
+import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +22,19 @@ def read_settings(**flags: object) -> Settings:
 def say(line: str) -> None:
     """Tell a person something, at once."""
     print(line, flush=True)
+
+
+@contextlib.contextmanager
+def hold_metrics_dir() -> Iterator[None]:
+    """A directory for this server's metrics, which goes with it, however far the start came.
+
+    Those of others stay, dead ones too: whose a directory is cannot be told for certain.
+    """
+    prepare_metrics_dir()
+    try:
+        yield
+    finally:
+        shutil.rmtree(os.environ["PROMETHEUS_MULTIPROC_DIR"], ignore_errors=True)
 
 
 def run(
@@ -40,10 +56,10 @@ def run(
         workers=workers,
         log_level=log_level,
     )
-    prepare_metrics_dir()
-    # Imported only now: metrics look for their directory while they are imported.
-    from pesalango_server.main.up import Up  # noqa: PLC0415
-    from pesalango_server.telemetry import configure_logging  # noqa: PLC0415
+    with hold_metrics_dir():
+        # Imported only now: metrics look for their directory while they are imported.
+        from pesalango_server.main.up import Up  # noqa: PLC0415
+        from pesalango_server.telemetry import configure_logging  # noqa: PLC0415
 
-    configure_logging(settings.log_level, process="engine")
-    sys.exit(Up(settings, say).run())
+        configure_logging(settings.log_level, process="engine")
+        sys.exit(Up(settings, say).run())

@@ -3,7 +3,12 @@
 import re
 
 from pesalango_server.applications.model import Application
-from pesalango_server.http.addresses import Address, is_within, parse_networks
+from pesalango_server.http.addresses import (
+    Address,
+    is_within,
+    normalise_host,
+    parse_networks,
+)
 
 ANY_ORIGIN = "*"
 
@@ -13,9 +18,9 @@ _match_origin = re.compile(
 
 
 def host_of_origin(origin: str) -> str:
-    """The host of an `Origin` header in lower case: scheme and port do not count."""
+    """The host of an `Origin` header as hosts are compared: scheme and port do not count."""
     match = _match_origin(origin)
-    return (match["host"] if match else origin).lower()
+    return normalise_host(match["host"] if match else origin)
 
 
 def admits_origin(application: Application, origin: str) -> bool:

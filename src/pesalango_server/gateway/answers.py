@@ -121,9 +121,9 @@ class OperationAnswers:
             reason=reason or "The service is busy or not available; try again",
         )
 
-    def fault(self) -> Answer:
+    def fault(self, *, third_party_conversation_id: str = "") -> Answer:
         """The refusal for a fault of ours; nothing was recorded."""
-        return self.refuse(INTERNAL_ERROR)
+        return self.refuse(INTERNAL_ERROR, third_party_conversation_id=third_party_conversation_id)
 
     def succeed(self, values: Mapping[str, str]) -> Answer:
         """The operation's success; `values` by the Python names of the answer's fields."""

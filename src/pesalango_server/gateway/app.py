@@ -1,7 +1,7 @@
 """The operator's API as one plain ASGI function over a table of paths."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from time import perf_counter
 from typing import Final
 
@@ -24,6 +24,7 @@ from pesalango_server.gateway.refusal_log import RefusalLog
 from pesalango_server.gateway.responders import (
     ApiKeyResponder,
     NoMarketResponder,
+    RequestFaulted,
     Responder,
     SessionCallResponder,
 )
@@ -82,7 +83,10 @@ class Gateway:
         self._peers = PeerFinder(settings.trusted_proxies)
         self._throttle = FailureThrottle(
             context.clock,
-            failures_per_minute=settings.failed_authentications_per_minute,
+            # Each worker sees its part of an address's calls, and counts for itself.
+            failures_per_minute=max(
+                1, settings.failed_authentications_per_minute // max(1, settings.workers)
+            ),
             networks_max=settings.failed_authentication_networks_max,
             exempts_loopback=settings.failed_authentications_exempt_loopback,
         )
@@ -221,6 +225,9 @@ class Gateway:
             except asyncio.CancelledError:
                 close_unanswered(scope)
                 raise
+            except RequestFaulted as faulted:
+                self._tell_fault(route, faulted.__cause__)
+                answer = faulted.answer
             except Exception as fault:  # noqa: BLE001 - logged with its trace
                 self._tell_fault(route, fault)
                 answer = route.answers.fault()
@@ -244,7 +251,7 @@ class Gateway:
             dropped_bytes_max=self._dropped_bytes_max,
         )
 
-    def _tell_fault(self, route: Route, fault: Exception) -> None:
+    def _tell_fault(self, route: Route, fault: BaseException | None) -> None:
         # A fault that every request meets must not fill the disk with one and the same trace.
         if self._traces_left:
             self._traces_left -= 1
@@ -255,24 +262,34 @@ class Gateway:
     def start(self) -> None:
         """Begin to give up overdue outcomes and to report refusals and metrics."""
         loop = asyncio.get_running_loop()
-        unanswered = {
-            name: self._metrics.gauge(
-                "unanswered", "Commands that wait for their outcome.", environment=name
-            )
-            for name in self._waits
-        }
-
-        def measure() -> None:
-            for name, gauge in unanswered.items():
-                gauge.set(self._context.environments[name].link.unanswered)
-
-        self._metrics.before_flush(measure)
+        self._metrics.before_flush(self._make_measurement())
 
         def tick() -> None:
             self.tick()
             self._ticking = loop.call_later(SLOT_MS / 1_000, tick)
 
         self._ticking = loop.call_later(SLOT_MS / 1_000, tick)
+
+    def _make_measurement(self) -> Callable[[], None]:
+        gauges = [
+            (
+                self._context.environments[name].link,
+                self._metrics.gauge(
+                    "unanswered", "Commands that wait for an engine.", environment=name
+                ),
+                self._metrics.gauge(
+                    "prompts_waiting", "Payments that wait for their customer.", environment=name
+                ),
+            )
+            for name in self._waits
+        ]
+
+        def measure() -> None:
+            for link, unanswered, prompts_waiting in gauges:
+                unanswered.set(link.unanswered)
+                prompts_waiting.set(link.prompts_waiting)
+
+        return measure
 
     def tick(self) -> None:
         """What is due once a second."""

@@ -1,15 +1,40 @@
 """Whether this worker lives, whether it can take payments, and the page of metrics."""
 
+from collections.abc import Callable
+from typing import Final
+
 import msgspec
-from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from pesalango_server.gateway.answers import wrong_method
+from pesalango_server.http.answers import Receive, Scope, Send, send_json
 from pesalango_server.http.context import WorkerContext
 from pesalango_server.telemetry import Metrics
 from pesalango_server.telemetry.metrics import CONTENT_TYPE
 
+_METHODS: Final = ("GET", "HEAD")
+_WRONG_METHOD: Final = wrong_method(", ".join(_METHODS))
+
 _encode = msgspec.json.Encoder().encode
+
+
+class _Page:
+    """An ASGI application that shows what there is to read, and says in JSON that it only shows.
+
+    Starlette's own answer to another method is plain text.
+    """
+
+    def __init__(self, render: Callable[[], Response]) -> None:
+        self._render = render
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        if scope["method"] in _METHODS:
+            await self._render()(scope, receive, send)
+        else:
+            answer = _WRONG_METHOD
+            await send_json(send, answer.status, answer.body, answer.headers)
 
 
 def find_what_is_not_ready(context: WorkerContext) -> list[str]:
@@ -29,22 +54,22 @@ def find_what_is_not_ready(context: WorkerContext) -> list[str]:
 def make_health_routes(context: WorkerContext, metrics: Metrics) -> list[Route]:
     """`/health/live`, `/health/ready` and `/metrics`, for a Starlette application."""
 
-    async def live(_request: Request) -> Response:
+    def live() -> Response:
         return _answer(200, {"status": "live"})
 
-    async def ready(_request: Request) -> Response:
+    def ready() -> Response:
         parts = find_what_is_not_ready(context)
         if parts:
             return _answer(503, {"status": "not ready", "not_ready": parts})
         return _answer(200, {"status": "ready"})
 
-    async def show_metrics(_request: Request) -> Response:
+    def show_metrics() -> Response:
         return Response(metrics.render(), headers={"content-type": CONTENT_TYPE})
 
     return [
-        Route("/health/live", live),
-        Route("/health/ready", ready),
-        Route("/metrics", show_metrics),
+        Route("/health/live", _Page(live)),
+        Route("/health/ready", _Page(ready)),
+        Route("/metrics", _Page(show_metrics)),
     ]
 
 

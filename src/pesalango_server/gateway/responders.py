@@ -2,7 +2,6 @@
 
 from typing import Final, Protocol
 
-from pesalango_server.applications.model import Application
 from pesalango_server.catalog.codes import (
     INVALID_MARKET,
     INVALID_PARAMETER,
@@ -10,7 +9,7 @@ from pesalango_server.catalog.codes import (
 )
 from pesalango_server.catalog.questions import Checked, Refusal, Values
 from pesalango_server.catalog.validation import Validator
-from pesalango_server.gateway.answers import Answer, OperationAnswers
+from pesalango_server.gateway.answers import Answer, AnswerWithheld, OperationAnswers
 from pesalango_server.gateway.auth import Authenticator
 from pesalango_server.gateway.bearer import DecryptionsBusy
 from pesalango_server.gateway.refusal_log import RefusalLog
@@ -18,6 +17,7 @@ from pesalango_server.gateway.use_case import EngineUnavailable, UseCase
 from pesalango_server.gateway.wire import (
     echo_third_party_conversation_id,
     read_body,
+    read_echo,
     read_query_and_body,
 )
 from pesalango_server.http import bodies
@@ -30,11 +30,19 @@ _NO_VALUES: Final = Checked(values={}, amount_minor=None)
 _UNAVAILABLE: Final = (DecryptionsBusy, StorageUnavailable, EngineUnavailable)
 
 
+class RequestFaulted(Exception):
+    """A defect of ours, its cause, met by a request; `answer` is what the caller is told."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__("a request met a defect")
+        self.answer = answer
+
+
 class Responder(Protocol):
     """Answers the requests of one route."""
 
     async def respond(self, scope: Scope, receive: Receive) -> Answer:
-        """The answer. Raises `BodyTooLarge`, `CallerGone`, `AnswerWithheld`."""
+        """The answer. Raises `BodyTooLarge`, `CallerGone`, `AnswerWithheld`, `RequestFaulted`."""
         ...
 
 
@@ -80,30 +88,37 @@ class SessionCallResponder:
                 if self._reads_query
                 else read_body(body)
             )
-            checked = self._check(verdict, values)
+            if self._product not in verdict.products:
+                reason = "product not enabled for the application"
+                return self._refuse(PRODUCT_NOT_ENABLED, self._echo(scope, body), reason=reason)
+            if values is None:
+                echo = self._echo(scope, body)
+                return self._refuse(INVALID_PARAMETER, echo, reason="body unreadable")
+            checked = self._check(values)
             if isinstance(checked, Answer):
                 return checked
             return await self._use_case.answer(verdict, checked)
         except _UNAVAILABLE as error:
-            values = read_body(body) or {}
-            answer = self._answers.unavailable(
-                third_party_conversation_id=echo_third_party_conversation_id(values)
-            )
+            answer = self._answers.unavailable(third_party_conversation_id=self._echo(scope, body))
             return self._told(answer, type(error).__name__)
+        except AnswerWithheld:
+            raise
+        except Exception as fault:
+            echo = self._echo(scope, body)
+            raise RequestFaulted(self._answers.fault(third_party_conversation_id=echo)) from fault
 
-    def _check(self, application: Application, values: Values | None) -> Checked | Answer:
-        """Steps 3 to 5."""
-        if self._product not in application.products:
-            return self._refuse(
-                PRODUCT_NOT_ENABLED, values or {}, reason="product not enabled for the application"
-            )
-        if values is None:
-            return self._refuse(INVALID_PARAMETER, {}, reason="body unreadable")
+    def _echo(self, scope: Scope, body: bytes) -> str:
+        # Read again, and only where it is needed: reading each request before its caller is known
+        # would let anybody have large bodies parsed for nothing.
+        return read_echo(scope["query_string"] if self._reads_query else b"", body)
+
+    def _check(self, values: Values) -> Checked | Answer:
+        """Steps 4 and 5."""
         checked = self._validator.check(values)
         if isinstance(checked, Refusal):
             return self._refuse(
                 checked.code,
-                values,
+                echo_third_party_conversation_id(values),
                 reason=f"{checked.field} {checked.reason}".strip(),
                 status_and_text=(checked.http_status, checked.text),
             )
@@ -112,14 +127,14 @@ class SessionCallResponder:
     def _refuse(
         self,
         code: str,
-        values: Values,
+        echo: str,
         *,
         reason: str,
         status_and_text: tuple[int, str] | None = None,
     ) -> Answer:
         answer = self._answers.refuse(
             code,
-            third_party_conversation_id=echo_third_party_conversation_id(values),
+            third_party_conversation_id=echo,
             status_and_text=status_and_text,
         )
         return self._told(answer, reason)

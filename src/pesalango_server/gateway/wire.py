@@ -75,6 +75,14 @@ def echo_third_party_conversation_id(values: Values) -> str:
     return "" if text is None or text is NESTED else text
 
 
+def read_echo(query: bytes, body: bytes) -> str:
+    """The caller's own id as it was sent, wherever the rest of the request cannot be read."""
+    from_query = (_read_form(query) if query else None) or {}
+    return echo_third_party_conversation_id(from_query) or echo_third_party_conversation_id(
+        read_body(body) or {}
+    )
+
+
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON")
 

@@ -19,13 +19,26 @@ Network = IPv4Network | IPv6Network
 
 _FORWARDED: Final = b"x-forwarded-for"
 _FORWARDED_ADDRESSES_MAX: Final = 20
+_MAPPED_PREFIX: Final = 96
+# An IPv6 address with an interface's name of Linux, in brackets.
+_ADDRESS_CHARACTERS_MAX: Final = 64
+
+
+def parse_address(text: str) -> Address | None:
+    """An address as its own kind: an IPv4 one inside an IPv6 one is the IPv4 one.
+
+    An IPv6 address may stand in brackets.
+    """
+    return _parse_address(text) if len(text) <= _ADDRESS_CHARACTERS_MAX else None
 
 
 @lru_cache(maxsize=4_096)
-def parse_address(text: str) -> Address | None:
-    """An address as its own kind: an IPv4 one inside an IPv6 one is the IPv4 one."""
+def _parse_address(text: str) -> Address | None:
     try:
-        address = ip_address(text)
+        if text.startswith("[") and text.endswith("]"):
+            address: Address = IPv6Address(text[1:-1])
+        else:
+            address = ip_address(text)
     except ValueError:
         return None
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
@@ -33,10 +46,43 @@ def parse_address(text: str) -> Address | None:
     return address
 
 
+def normalise_host(host: str) -> str:
+    """A host in the one spelling in which hosts are compared.
+
+    Names in lower case; addresses in their shortest form, those of IPv6 in brackets, and an IPv4
+    one inside an IPv6 one as the IPv4 one.
+    """
+    address = parse_address(host)
+    if address is None:
+        return host.lower()
+    return f"[{address}]" if isinstance(address, IPv6Address) else str(address)
+
+
+def parse_network(text: str, *, strict: bool) -> Network:
+    """A single address or a CIDR range, as its own kind like `parse_address`.
+
+    Raises ValueError; `strict` allows no host bits in a range.
+    """
+    base, slash, prefix = text.partition("/")
+    if not slash:
+        address = parse_address(text)
+        if address is None:
+            raise ValueError(f"{text!r} is no address")
+        return ip_network(address)
+    if base.startswith("[") and base.endswith("]"):
+        base = base[1:-1]
+    network = ip_network(f"{base}/{prefix}", strict=strict)
+    if isinstance(network, IPv6Network) and network.prefixlen >= _MAPPED_PREFIX:
+        mapped = network.network_address.ipv4_mapped
+        if mapped is not None:
+            return IPv4Network((mapped, network.prefixlen - _MAPPED_PREFIX))
+    return network
+
+
 @lru_cache(maxsize=4_096)
 def parse_networks(texts: tuple[str, ...]) -> tuple[Network, ...]:
     """Single addresses and CIDR ranges; host bits are allowed. Raises ValueError."""
-    return tuple(ip_network(text, strict=False) for text in texts)
+    return tuple(parse_network(text, strict=False) for text in texts)
 
 
 def is_within(address: Address, networks: Iterable[Network]) -> bool:

@@ -40,6 +40,7 @@ class Book:
     customers: dict[str, Customer] = field(default_factory=dict)
     organisations: dict[str, Organisation] = field(default_factory=dict)
     accounts: dict[int, Account] = field(default_factory=dict)
+    owner_statuses: dict[int, int] = field(default_factory=dict)
     duplicates: dict[str, int] = field(default_factory=dict)
     prompts: dict[int, Prompt] = field(default_factory=dict)
     standings: dict[int, Standing] = field(default_factory=dict)

@@ -129,16 +129,18 @@ def _fill_issuance(book: Book, cells: list[Any]) -> None:
 
 
 def _fill_prompt(book: Book, cells: list[Any]) -> None:
-    payment, customer_status, customer_account, customer_balance, customer_held = cells[:5]
-    organisation_status, organisation_account, organisation_balance, organisation_held = cells[5:9]
-    amount_minor, deadline_ms, wrong_pins = cells[9:]
+    payment, customer, customer_status, customer_account, customer_balance = cells[:5]
+    customer_held, organisation, organisation_status, organisation_account = cells[5:9]
+    organisation_balance, organisation_held, amount_minor, deadline_ms, wrong_pins = cells[9:]
+    book.owner_statuses.setdefault(customer, customer_status)
+    book.owner_statuses.setdefault(organisation, organisation_status)
     book.prompts[payment] = Prompt(
         payment=payment,
-        customer_status=customer_status,
+        customer=customer,
         customer_account=book.share_account(
             Account(customer_account, OwnerKind.CUSTOMER, customer_balance, customer_held)
         ),
-        organisation_status=organisation_status,
+        organisation=organisation,
         organisation_account=book.share_account(
             Account(
                 organisation_account,

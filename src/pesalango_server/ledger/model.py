@@ -98,9 +98,9 @@ class Prompt:
     """A payment that waits for its customer. Times are ledger time in milliseconds."""
 
     payment: int
-    customer_status: int
+    customer: int
     customer_account: Account
-    organisation_status: int
+    organisation: int
     organisation_account: Account
     amount_minor: int
     deadline_ms: int

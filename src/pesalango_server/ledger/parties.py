@@ -251,7 +251,7 @@ def decide_set_customer_status(command: SetCustomerStatus, book: Book) -> AnyOut
     customer = book.customers.get(command.msisdn)
     if customer is None:
         return Refused(RefusalKind.NOT_FOUND, "msisdn", "no customer has this number")
-    customer.status = command.status
+    customer.status = book.owner_statuses[customer.id] = command.status
     book.write(store.UPDATE_CUSTOMER_STATUS, (book.ledger, customer.id, command.status))
     return Done((customer.id,))
 
@@ -286,7 +286,7 @@ def decide_set_organisation(command: SetOrganisation, book: Book) -> AnyOutcome:
     if organisation is None:
         return Refused(RefusalKind.NOT_FOUND, "code", "no organisation has this code")
     if command.status is not None:
-        organisation.status = command.status
+        organisation.status = book.owner_statuses[organisation.id] = command.status
     if command.products is not None:
         organisation.products = parse_products(command.products)
     products = ",".join(sorted(organisation.products))

@@ -131,13 +131,14 @@ LOAD_PROMPTS = declare_query(
     "load_prompts",
     _ENVIRONMENT,
     columns=(
-        "ledger, payment, customer_status, customer_account, customer_balance_minor,"
-        " customer_held_minor, organisation_status, organisation_account,"
+        "ledger, payment, customer, customer_status, customer_account, customer_balance_minor,"
+        " customer_held_minor, organisation, organisation_status, organisation_account,"
         " organisation_balance_minor, organisation_held_minor, amount_minor, deadline_ms,"
         " wrong_pins"
     ),
     text=(
-        "SELECT p.ledger AS ledger, p.payment AS payment, c.status AS customer_status,"
+        "SELECT p.ledger AS ledger, p.payment AS payment, p.customer AS customer,"
+        " p.organisation AS organisation, c.status AS customer_status,"
         " ca.id AS customer_account, ca.balance_minor AS customer_balance_minor,"
         " ca.held_minor AS customer_held_minor, o.status AS organisation_status,"
         " oa.id AS organisation_account, oa.balance_minor AS organisation_balance_minor,"

@@ -12,6 +12,10 @@ from pesalango_server.kernel.message import AnyOutcome, Command
 from pesalango_server.link.frames import FrameDecoder, encode_frame
 
 HEARTBEAT_AGE_MAX_MS = 5_000
+"""An engine that was silent for so long is sent nothing more."""
+
+READY_AGE_MAX_MS = 1_500
+"""An engine beats twice a second; one that missed two beats is not called ready."""
 
 
 class LinkBusy(Exception):
@@ -82,10 +86,10 @@ class LinkClient(asyncio.Protocol):
     @property
     def is_ready(self) -> bool:
         """Whether the engine said within the last moments that it can commit."""
-        return self._can_commit and not self._is_silent()
+        return self._can_commit and self._silent_ms() <= READY_AGE_MAX_MS
 
-    def _is_silent(self) -> bool:
-        return self._clock.monotonic_ms() - self._heartbeat_at_ms > HEARTBEAT_AGE_MAX_MS
+    def _silent_ms(self) -> int:
+        return self._clock.monotonic_ms() - self._heartbeat_at_ms
 
     def submit(self, command: Command, *, is_bounded: bool = True) -> asyncio.Future[AnyOutcome]:
         """Send a command; the future gives its last outcome, or raises `LinkLost`.
@@ -113,7 +117,7 @@ class LinkClient(asyncio.Protocol):
             raise LinkBusy("too many commands are unanswered")
         if len(self._prompt_waiters) >= self._prompts_waiting_max:
             raise LinkBusy("too many payments wait for their customers")
-        if self._is_silent():
+        if self._silent_ms() > HEARTBEAT_AGE_MAX_MS:
             raise LinkBusy("the engine is silent")
 
     def _flush(self) -> None:

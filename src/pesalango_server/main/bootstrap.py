@@ -4,21 +4,21 @@ Secrets and platform keys are inserted once; `up` adds the user's world, applica
 and writes them to `credentials.json`.
 """
 
-import base64
-import os
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
 
-import msgspec
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
-
+from pesalango_server.applications.administration import (
+    KEY_OVERLAP_MAX_MS,
+    KEYS_PER_APPLICATION_MAX,
+)
 from pesalango_server.applications.commands import (
     AddAdminToken,
     AddApplication,
     AddWorld,
     KeepPlatformKey,
     KeepSecret,
+    PlatformCommand,
     RotateApiKey,
 )
 from pesalango_server.applications.keys import (
@@ -29,42 +29,40 @@ from pesalango_server.applications.keys import (
     make_api_key,
 )
 from pesalango_server.applications.model import ENVIRONMENTS, SESSION_LIFE_S, Configuration
+from pesalango_server.applications.platform_keys import (
+    PlatformKeyUnusable,
+    check_platform_key,
+    encode_public_key,
+    make_platform_key,
+)
 from pesalango_server.catalog.markets import MARKETS
-from pesalango_server.kernel.message import AnyOutcome, Done
+from pesalango_server.gateway.bearer import ImplicitRejectionMissing, check_platform_keys
+from pesalango_server.kernel.message import AnyOutcome, Done, RefusalKind, Refused
+from pesalango_server.main.credentials import (
+    FILE_NAME,
+    USER_APPLICATION,
+    Credentials,
+    EnvironmentCredentials,
+)
 from pesalango_server.main.engines import EngineUnit
+from pesalango_server.main.server import ServerFailed
 from pesalango_server.sandbox.seed import (
     ALL_PRODUCTS,
     ORGANISATION_CODES,
     SELF_CHECK_ORGANISATION,
 )
+from pesalango_server.settings import Settings, environment_name
 
 USER_WORLD = "user"
 SELF_CHECK_WORLD = "self-check"
 OPENAPI_WORLD = "openapi"
-USER_APPLICATION = "first-application"
 SELF_CHECK_APPLICATION = "self-check"
 
+KEY_FILE_BYTES_MAX = 65_536
+
 _ACTOR = "start-up"
+_DAY_MS = 86_400_000
 _MARKET_PATHS = tuple(market.path_value for market in MARKETS)
-
-
-class EnvironmentCredentials(msgspec.Struct):
-    """How to call one environment; `public_key` is base64 of the DER form."""
-
-    public_key: str
-    api_key: str
-    service_provider_code: str
-    markets: tuple[str, ...]
-
-
-class Credentials(msgspec.Struct):
-    """The content of `credentials.json`."""
-
-    base_url: str
-    admin_url: str
-    admin_token: str
-    sandbox: EnvironmentCredentials
-    openapi: EnvironmentCredentials
 
 
 class Bootstrap:
@@ -75,26 +73,36 @@ class Bootstrap:
         self._configuration = configuration
         self.notes: list[str] = []
 
-    def _run(self, command: object) -> Done:
-        outcome: AnyOutcome = self._platform.run_now(command)  # type: ignore[arg-type]
+    def _run(self, command: PlatformCommand) -> Done:
+        return self._require_done(self._platform.run_now(command))
+
+    def _require_done(self, outcome: AnyOutcome) -> Done:
         if not isinstance(outcome, Done):
             raise RuntimeError(  # noqa: TRY004 - a refusal, not a wrong type
                 f"start-up could not prepare the installation: {outcome}"
             )
         return outcome
 
-    def ensure_secrets(self, *, key_bits: int) -> bool:
-        """Make the peppers and platform keys that are absent; whether anything was made."""
-        is_changed = False
-        for name in PEPPER_NAMES:
-            if name not in self._configuration.secrets:
-                self._run(KeepSecret(0, _ACTOR, name, secrets.token_hex(PEPPER_BYTES)))
-                is_changed = True
-        for environment in ENVIRONMENTS:
-            if environment not in self._configuration.platform_keys:
-                self._run(KeepPlatformKey(0, _ACTOR, environment, _make_private_key(key_bits)))
-                is_changed = True
-        return is_changed
+    def ensure_secrets(self, settings: Settings) -> bool:
+        """Make the peppers, and make or read the platform keys, that are absent; whether any was.
+
+        Raises `ServerFailed` for a platform key that cannot be used.
+        """
+        present = self._configuration.platform_keys
+        fresh = {
+            environment: read_key_file(settings, environment)
+            or make_platform_key(settings.platform_key_bits)
+            for environment in ENVIRONMENTS
+            if environment not in present
+        }
+        # All of them before the first is kept: a start that fails leaves none behind.
+        require_usable_keys({**present, **fresh})
+        for environment, private_key in fresh.items():
+            self._run(KeepPlatformKey(0, _ACTOR, environment, private_key))
+        missing = [name for name in PEPPER_NAMES if name not in self._configuration.secrets]
+        for name in missing:
+            self._run(KeepSecret(0, _ACTOR, name, secrets.token_hex(PEPPER_BYTES)))
+        return bool(fresh or missing)
 
     def ensure_worlds(self) -> dict[str, int]:
         """The worlds that every installation has, by name."""
@@ -114,6 +122,7 @@ class Bootstrap:
             is_hidden=True,
             places=(("sandbox", worlds[SELF_CHECK_WORLD], True),),
             known_key=None,
+            overlap_ms=0,
         )
 
     def ensure_credentials(
@@ -122,12 +131,14 @@ class Bootstrap:
         """The user's secrets: those in `present` while they are in force, else fresh ones."""
         hasher = CredentialHasher(self._configuration.secrets["credentials"])
         token = present.admin_token if present else ""
-        if hasher.hash_admin_token(token) not in self._configuration.admin_tokens:
+        known = self._configuration.admin_tokens.get(hasher.hash_admin_token(token))
+        # A token that has an end was replaced by another one of its name.
+        if known is None or known.ends_ms is not None:
             if present:
-                self.notes.append("the admin token in credentials.json was not valid; it is new")
+                self.notes.append(f"the admin token in {FILE_NAME} was not valid; it is new")
             token = make_admin_token()
             token_hash = hasher.hash_admin_token(token)
-            self._run(AddAdminToken(0, _ACTOR, "credentials.json", token_hash, replaces=True))
+            self._run(AddAdminToken(0, _ACTOR, FILE_NAME, token_hash, replaces=True))
         api_key = self._ensure_application(
             USER_APPLICATION,
             is_hidden=False,
@@ -136,6 +147,7 @@ class Bootstrap:
                 ("openapi", worlds[OPENAPI_WORLD], True),
             ),
             known_key=present.sandbox.api_key if present else None,
+            overlap_ms=KEY_OVERLAP_MAX_MS,
         )
         return Credentials(
             base_url=base_url,
@@ -160,7 +172,12 @@ class Bootstrap:
         is_hidden: bool,
         places: tuple[tuple[str, int, bool], ...],
         known_key: str | None,
+        overlap_ms: int,
     ) -> str:
+        """The application's key: `known_key` while it is in force, else another one.
+
+        Its other keys, which may be a user's, go on for `overlap_ms`.
+        """
         configuration = self._configuration
         hasher = CredentialHasher(configuration.secrets["credentials"])
         known = next((app for app in configuration.applications.values() if app.name == name), None)
@@ -171,9 +188,12 @@ class Bootstrap:
         api_key = make_api_key()
         key_hash = hasher.hash_api_key(api_key)
         if known is not None:
+            ends = self._add_api_key(known.id, key_hash, overlap_ms=overlap_ms)
             if not is_hidden:
-                self.notes.append(f"the API key of {name} was lost or not valid; it is new")
-            self._run(RotateApiKey(0, _ACTOR, known.id, key_hash, 0))
+                self.notes.append(
+                    f"the API key of {name} was lost or not valid; it is new, and those before it "
+                    f"{ends}"
+                )
             return api_key
         self._run(
             AddApplication(
@@ -194,41 +214,47 @@ class Bootstrap:
         )
         return api_key
 
-
-def _make_private_key(key_bits: int) -> str:
-    key = rsa.generate_private_key(public_exponent=65537, key_size=key_bits)
-    return key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    ).decode()
-
-
-def encode_public_key(private_key: str) -> str:
-    """One line of base64 of the DER form, as the documentation hands public keys out."""
-    key = serialization.load_pem_private_key(private_key.encode(), password=None)
-    der = key.public_key().public_bytes(
-        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
-    return base64.b64encode(der).decode()
+    def _add_api_key(self, application: int, key_hash: str, *, overlap_ms: int) -> str:
+        """Give an application a further key; what becomes of those before it, in words."""
+        outcome = self._platform.run_now(RotateApiKey(0, _ACTOR, application, key_hash, overlap_ms))
+        if overlap_ms and isinstance(outcome, Refused) and outcome.kind == RefusalKind.CONFLICT:
+            # Without room for one more, a start-up that fails would leave nobody with a key.
+            self._run(RotateApiKey(0, _ACTOR, application, key_hash, 0))
+            return f"have ended, because they were {KEYS_PER_APPLICATION_MAX}, the most"
+        self._require_done(outcome)
+        return f"end within {overlap_ms // _DAY_MS} days"
 
 
-def read_credentials(path: Path) -> Credentials | None:
-    """What a file of credentials holds; None where it is absent or cannot be read as one."""
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Credentials)
-    except (OSError, msgspec.DecodeError):
+def read_key_file(settings: Settings, environment: str) -> str | None:
+    """The platform key in the file that the environment's setting names, if it names one.
+
+    Raises `ServerFailed` for a file that cannot be read and one that holds no such key.
+    """
+    setting = f"platform_key_file_{environment}"
+    path: str = getattr(settings, setting)
+    if not path:
         return None
+    place = f"{path}, the platform key of {environment} ({environment_name(setting)}),"
+    try:
+        with Path(path).open("rb") as file:
+            content = file.read(KEY_FILE_BYTES_MAX)
+        return check_platform_key(content.decode("utf-8", "replace"))
+    except OSError as error:
+        raise ServerFailed(f"{place} cannot be read: {error.strerror or error}") from error
+    except PlatformKeyUnusable as error:
+        raise ServerFailed(f"{place} cannot be used: {error}") from error
 
 
-def write_credentials(path: Path, credentials: Credentials) -> None:
-    """Replace the file at once: no reader ever sees half of it, and nobody else can read it."""
-    body = msgspec.json.format(msgspec.json.encode(credentials), indent=2) + b"\n"
-    fresh = path.with_suffix(".new")
-    fresh.unlink(missing_ok=True)
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(body)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
+def require_usable_keys(platform_keys: Mapping[str, str]) -> None:
+    """Raise `ServerFailed` unless bearers can be decrypted, safely, with every one of the keys."""
+    for environment, private_key in platform_keys.items():
+        try:
+            check_platform_keys({environment: private_key})
+        except ImplicitRejectionMissing as error:
+            raise ServerFailed(str(error)) from error
+        except (ValueError, TypeError) as error:
+            raise ServerFailed(
+                f"the platform key of {environment} in the database cannot be used; restore the "
+                "table platform_keys from a backup, or take the row out of it and start again, "
+                "which makes another key"
+            ) from error

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable
 
 from pesalango_server.engine.domain import Domain
-from pesalango_server.engine.engine import Engine, EngineObserver
+from pesalango_server.engine.engine import Engine, EngineEnded, EngineObserver
 from pesalango_server.engine.environment import EnvironmentDomain
 from pesalango_server.engine.faults import NO_FAULTS, FaultPort
 from pesalango_server.engine.loop import EngineLoop
@@ -13,8 +13,12 @@ from pesalango_server.engine.waiting import Waiting
 from pesalango_server.kernel.clock import Clock
 from pesalango_server.kernel.message import AnyOutcome, Command
 from pesalango_server.storage.address import DatabaseAddress, open_database_writer
+from pesalango_server.storage.database import StorageUnavailable
 from pesalango_server.storage.sqlite import SqliteWriter
 from pesalango_server.telemetry import Metrics
+
+START_PAUSE_MAX_MS = 10_000
+"""How long start-up waits, in all, for a database that went away after a COMMIT."""
 
 EndOfEngine = Callable[[str, BaseException | None], None]
 
@@ -36,6 +40,7 @@ class EngineUnit:
     ) -> None:
         domain: Domain = PlatformDomain() if address.name == "platform" else EnvironmentDomain()
         self.name = address.name
+        self._start_pause_ms = 0
         self.engine = Engine(
             open_database_writer(address, lock_timeout_ms=lock_timeout_ms),
             domain,
@@ -59,6 +64,11 @@ class EngineUnit:
         )
 
     def _pause(self, pause_ms: int) -> bool:
+        if not self._thread.is_alive():
+            # At start-up somebody looks at a terminal, and is told rather than kept waiting.
+            self._start_pause_ms += pause_ms
+            if self._start_pause_ms > START_PAUSE_MAX_MS:
+                return False
         # The loop is made of the engine, so the engine meets it later.
         return self.loop.pause(pause_ms)
 
@@ -80,9 +90,17 @@ class EngineUnit:
         return measure
 
     def run_now(self, command: Command) -> AnyOutcome:
-        """Carry out one command before the thread is started; start-up alone may do so."""
-        for _, outcomes in self.engine.run([command]):
-            return outcomes[0]
+        """Carry out one command before the thread is started; start-up alone may do so.
+
+        Raises `StorageUnavailable` when the database does not say what became of it.
+        """
+        try:
+            for _, outcomes in self.engine.run([command]):
+                return outcomes[0]
+        except EngineEnded as error:
+            raise StorageUnavailable(
+                f"the {self.name} database did not answer at start-up ({error}); start again"
+            ) from error
         raise LookupError("a batch of one command has one outcome")
 
     def start(self) -> None:

@@ -6,10 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 import uvicorn
-from starlette.routing import Mount, Router
+from starlette.routing import Router
 
-from pesalango_server.admin import contract
-from pesalango_server.admin.server import make_admin
+from pesalango_server.admin.server import is_admin_path, make_admin
 from pesalango_server.gateway.answers import NOT_FOUND, render_error
 from pesalango_server.gateway.app import Gateway, make_gateway
 from pesalango_server.gateway.health import make_health_routes
@@ -58,7 +57,10 @@ class Faces:
             if plan.serves_openapi or name != "openapi"
         }
         self._gateway: Gateway = make_gateway(
-            replace(context, environments=served), settings=plan.settings, seeder=seed, metrics=metrics
+            replace(context, environments=served),
+            settings=plan.settings,
+            seeder=seed,
+            metrics=metrics,
         )
         schema = {
             name: list_migrations(name, address.dialect)[-1].name
@@ -71,14 +73,8 @@ class Faces:
                 make_server_config(
                     _combine(
                         self._gateway if face.serves_gateway else None,
-                        Router(
-                            [
-                                *health,
-                                *([Mount(contract.PREFIX, admin)] if face.serves_admin else []),
-                            ],
-                            redirect_slashes=False,
-                            default=_answer_not_found,
-                        ),
+                        admin if face.serves_admin else None,
+                        Router(health, redirect_slashes=False, default=_answer_not_found),
                     ),
                     settings=plan.settings,
                     render_error=render_error,
@@ -100,14 +96,18 @@ class Faces:
         self._gateway.close()
 
 
-def _combine(gateway: Gateway | None, rest: Any) -> Any:
-    """The operator's paths to the gateway, without a router in between; all others to `rest`."""
-    if gateway is None:
-        return rest
+def _combine(gateway: Gateway | None, admin: Any, rest: Any) -> Any:
+    """The operator's paths to the gateway, without a router in between; the others where they go.
+
+    Whoever is None is not served.
+    """
 
     async def dispatch(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["path"].startswith(_OPERATOR_PATHS):
+        path = scope["path"]
+        if gateway is not None and path.startswith(_OPERATOR_PATHS):
             await gateway(scope, receive, send)
+        elif admin is not None and is_admin_path(path):
+            await admin(scope, receive, send)
         else:
             await rest(scope, receive, send)
 

@@ -28,6 +28,7 @@ class WorkerPlan(msgspec.Struct, frozen=True):
     links: dict[str, int]
     faces: tuple[FacePlan, ...]
     unanswered_max: int
+    prompts_waiting_max: int
     is_demonstration: bool
     serves_openapi: bool
 

@@ -36,7 +36,8 @@ class Serve:
             ]
             for listener in listeners:
                 stack.callback(listener.socket.close)
-            addresses = stack.enter_context(open_places(self._settings))
+            places = stack.enter_context(open_places(self._settings))
+            addresses = places.addresses
             for address in addresses.values():
                 check_schema(address)
             servers: list[Server] = []
@@ -55,6 +56,7 @@ class Serve:
                     engines=list(engines.values()),
                     listeners=listeners,
                     is_demonstration=False,
+                    explain_end=places.explain_end,
                 )
             )
             servers[0].start()
@@ -75,14 +77,14 @@ def prepare_installation(
 ) -> None:
     """Secrets, platform keys and the first worlds, where they are absent."""
     bootstrap = Bootstrap(platform, read_platform(address))
-    bootstrap.ensure_secrets(key_bits=settings.platform_key_bits)
+    bootstrap.ensure_secrets(settings)
     bootstrap.ensure_worlds()
 
 
 def migrate(settings: Settings, say: Callable[[str], None]) -> None:
     """Bring the databases up to date; two that start at once do no harm."""
-    with open_places(settings) as addresses:
-        for address in addresses.values():
+    with open_places(settings) as places:
+        for address in places.addresses.values():
             applied = migrate_database(address)
             what = f"applied {', '.join(applied)}" if applied else "is current"
             say(f"{address.name}: {what}")
@@ -90,8 +92,8 @@ def migrate(settings: Settings, say: Callable[[str], None]) -> None:
 
 def create_token_offline(settings: Settings, name: str, *, replaces: bool = False) -> str:
     """An admin token where no server holds the database; the token, shown once."""
-    with open_places(settings) as addresses:
-        address = addresses["platform"]
+    with open_places(settings) as places:
+        address = places.addresses["platform"]
         check_schema(address)
         engines = make_engines(
             settings,

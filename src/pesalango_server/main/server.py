@@ -34,7 +34,8 @@ from pesalango_server.telemetry import forget_process
 RESTART_PAUSE_FIRST_MS = 100
 RESTARTS_MAX = 5
 RESTARTS_WITHIN_MS = 10_000
-STOP_WITHIN_S = 2.6
+STOP_WITHIN_S = 2.0
+WATCH_EVERY_S = 1.0
 
 log = structlog.get_logger("server")
 
@@ -58,10 +59,13 @@ class Listener:
                 f"cannot listen on {host} port {port}: {error.strerror}; "
                 "stop what uses it, or choose another port"
             ) from error
-        self.socket.listen(2048)
         self.port: int = self.socket.getsockname()[1]
         self.host = host
         self.serves_gateway, self.serves_admin = gateway, admin
+
+    def listen(self) -> None:
+        """Let callers connect; before, the port is only kept."""
+        self.socket.listen(2048)
 
     @property
     def url(self) -> str:
@@ -83,8 +87,10 @@ class Server:
         listeners: Sequence[Listener],
         is_demonstration: bool,
         serves_openapi: bool = True,
+        explain_end: Callable[[], str | None] = lambda: None,
     ) -> None:
         self._serves_openapi = serves_openapi
+        self._explain_end = explain_end
         self._settings = settings
         self._clock = clock
         self._addresses = addresses
@@ -95,7 +101,6 @@ class Server:
         self._worker_within: threading.Thread | None = None
         self._workers: dict[int, subprocess.Popen[bytes]] = {}
         self._restarts: deque[int] = deque()
-        self._restart_pause_ms = RESTART_PAUSE_FIRST_MS
         self._is_stopping = False
         self._metrics_dir = os.environ["PROMETHEUS_MULTIPROC_DIR"]
 
@@ -112,6 +117,8 @@ class Server:
     def start(self) -> None:
         """Start engines and workers."""
         settle_garbage_collector()
+        for listener in self._listeners:
+            listener.listen()
         for unit in self._engines:
             unit.start()
         if not self._settings.workers:
@@ -134,9 +141,16 @@ class Server:
         )
         worker_plan = self._make_plan(0, links, faces)
         self._worker_within = threading.Thread(
-            target=run_worker, args=(worker_plan,), name="worker", daemon=True
+            target=self._run_worker_within, args=(worker_plan,), name="worker", daemon=True
         )
         self._worker_within.start()
+
+    def _run_worker_within(self, worker_plan: WorkerPlan) -> None:
+        try:
+            run_worker(worker_plan)
+        except Exception as error:
+            log.exception("worker_failed")
+            self.fail(f"the worker ended: {error}")
 
     def _make_plan(
         self, number: int, links: dict[str, int], faces: tuple[FacePlan, ...]
@@ -147,10 +161,15 @@ class Server:
             addresses=self._addresses,
             links=links,
             faces=faces,
-            unanswered_max=max(1, self._settings.unanswered_max // max(1, self._settings.workers)),
+            unanswered_max=self._share(self._settings.unanswered_max),
+            prompts_waiting_max=self._share(self._settings.prompts_waiting_max),
             is_demonstration=self._is_demonstration,
             serves_openapi=self._serves_openapi,
         )
+
+    def _share(self, bound: int) -> int:
+        """One worker's part of a bound over all of them."""
+        return max(1, bound // max(1, self._settings.workers))
 
     def _start_worker(self, number: int) -> None:
         links: dict[str, int] = {}
@@ -172,6 +191,7 @@ class Server:
             [sys.executable, "-m", "pesalango_server.main.worker", str(plan_descriptor)],
             pass_fds=descriptors,
             stdin=subprocess.DEVNULL,
+            start_new_session=True,
         )
         os.close(plan_descriptor)
         for theirs in inherited:
@@ -199,7 +219,10 @@ class Server:
 
     def _supervise(self) -> int:
         while True:
-            event, detail = self._events.get()
+            try:
+                event, detail = self._events.get(timeout=WATCH_EVERY_S)
+            except queue.Empty:
+                event, detail = ("fail", reason) if (reason := self._explain_end()) else ("", None)
             if event == "stop":
                 self.stop()
                 return 0
@@ -261,7 +284,9 @@ class Server:
 
 def prepare_metrics_dir() -> None:
     """Where all processes of this server keep their counters; before prometheus is imported."""
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="pesalango-metrics-")
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(
+        prefix=f"pesalango-metrics-{os.getpid()}-"
+    )
 
 
 def _command_type(database: str) -> Any:
@@ -295,8 +320,11 @@ def warn_of_exposure(
 def make_data_dir(path: Path) -> None:
     """The data directory, readable by nobody else. Raises `ServerFailed`."""
     try:
-        path.mkdir(parents=True, exist_ok=True)
-        path.chmod(0o700)
+        if not path.exists():
+            path.mkdir(parents=True)
+            path.chmod(0o700)
+        elif not any(path.iterdir()):
+            path.chmod(0o700)
     except OSError as error:
         raise ServerFailed(
             f"the data directory {path} cannot be made or used: {error.strerror}; "

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import structlog
 
@@ -14,12 +15,8 @@ from pesalango_server.applications.store import read_configuration
 from pesalango_server.catalog.markets import MARKETS
 from pesalango_server.gateway.self_check import SelfCheckReport, run_self_check
 from pesalango_server.kernel.clock import SystemClock
-from pesalango_server.main.bootstrap import (
-    Bootstrap,
-    Credentials,
-    read_credentials,
-    write_credentials,
-)
+from pesalango_server.main.bootstrap import Bootstrap
+from pesalango_server.main.credentials import Credentials, read_credentials, write_credentials
 from pesalango_server.main.engines import EngineUnit
 from pesalango_server.main.observer import Observer
 from pesalango_server.main.server import (
@@ -50,15 +47,28 @@ _BUNDLED_LIMITS = BundledLimits(stop_timeout_ms=1_000)
 log = structlog.get_logger("up")
 
 
+class Places(NamedTuple):
+    """Where the databases are; `bundled` is the PostgreSQL that was started for them, if any."""
+
+    addresses: dict[str, DatabaseAddress]
+    bundled: BundledPostgres | None
+
+    def explain_end(self) -> str | None:
+        """Why the databases are gone for good, or None while nothing says so."""
+        if self.bundled is None or self.bundled.is_running:
+            return None
+        return "the bundled PostgreSQL has ended; its log is in the data directory; start again"
+
+
 @contextlib.contextmanager
-def open_places(settings: Settings) -> Iterator[dict[str, DatabaseAddress]]:
+def open_places(settings: Settings) -> Iterator[Places]:
     """The data directory, locked, and the databases in it or elsewhere, started where bundled."""
     data_dir = Path(settings.data_dir).resolve()
     make_data_dir(data_dir)
     lock = DirectoryLock(data_dir)
     try:
         with contextlib.ExitStack() as stack:
-            conninfo = settings.database_url
+            conninfo, bundled = settings.database_url, None
             if settings.database == "postgres":
                 bundled = stack.enter_context(
                     BundledPostgres.start(data_dir / "postgres", limits=_BUNDLED_LIMITS)
@@ -66,7 +76,7 @@ def open_places(settings: Settings) -> Iterator[dict[str, DatabaseAddress]]:
                 conninfo = bundled.url
             if conninfo is not None:
                 check_durability(conninfo, allows_unsafe=settings.allow_unsafe_postgres)
-            yield list_addresses(data_dir=data_dir, conninfo=conninfo)
+            yield Places(list_addresses(data_dir=data_dir, conninfo=conninfo), bundled)
     finally:
         lock.release()
 
@@ -126,14 +136,13 @@ class Up:
         # The port first: when it is taken nothing else needs to happen.
         listener = Listener(self._settings.host, self._settings.port, gateway=True, admin=True)
         try:
-            with open_places(self._settings) as addresses:
-                return self._run_on(addresses, listener, started)
+            with open_places(self._settings) as places:
+                return self._run_on(places, listener, started)
         finally:
             listener.socket.close()
 
-    def _run_on(
-        self, addresses: dict[str, DatabaseAddress], listener: Listener, started: float
-    ) -> int:
+    def _run_on(self, places: Places, listener: Listener, started: float) -> int:
+        addresses = places.addresses
         for address in addresses.values():
             migrate(address)
         server_box: list[Server] = []
@@ -154,6 +163,7 @@ class Up:
             listeners=[listener],
             is_demonstration=True,
             serves_openapi=not self._is_exposed,
+            explain_end=places.explain_end,
         )
         server_box.append(server)
         server.start()
@@ -174,7 +184,7 @@ class Up:
     ) -> tuple[Credentials, str, list[str]]:
         configuration = read_platform(address)
         bootstrap = Bootstrap(platform, configuration)
-        if bootstrap.ensure_secrets(key_bits=self._settings.platform_key_bits):
+        if bootstrap.ensure_secrets(self._settings):
             bootstrap = Bootstrap(platform, read_platform(address))
         worlds = bootstrap.ensure_worlds()
         path = self._data_dir / "credentials.json"

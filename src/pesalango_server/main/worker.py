@@ -1,6 +1,7 @@
 """A worker process: HTTP, authentication, validation and reads. It writes nothing by itself."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -10,6 +11,7 @@ from collections.abc import Callable
 import structlog
 import uvloop
 
+from pesalango_server.applications.model import Configuration
 from pesalango_server.applications.store import read_configuration
 from pesalango_server.http.context import (
     ConfigurationHolder,
@@ -22,7 +24,7 @@ from pesalango_server.main.faces import Faces
 from pesalango_server.main.memory import settle_garbage_collector
 from pesalango_server.main.plan import WorkerPlan, receive_plan
 from pesalango_server.storage.address import DatabaseAddress, open_database_reader
-from pesalango_server.storage.database import Reader, StorageError
+from pesalango_server.storage.database import Reader, StorageError, StorageUnavailable
 from pesalango_server.storage.pool import ReaderPool
 from pesalango_server.telemetry import Metrics, configure_logging
 
@@ -56,7 +58,11 @@ class Worker:
     async def _make_context(self) -> WorkerContext:
         settings = self._plan.settings
         for name, descriptor in self._plan.links.items():
-            link = LinkClient(self._clock, unanswered_max=self._plan.unanswered_max)
+            link = LinkClient(
+                self._clock,
+                unanswered_max=self._plan.unanswered_max,
+                prompts_waiting_max=self._plan.prompts_waiting_max,
+            )
             link.on_drain = self._drain_asked.set
             link.on_lost = self._engine_lost
             await link.connect(socket.socket(fileno=descriptor))
@@ -69,10 +75,7 @@ class Worker:
             )
             for name, address in self._plan.addresses.items()
         }
-        wall_ms = self._clock.wall_ms()
-        current = await pools["platform"].use(
-            lambda reader: read_configuration(reader, wall_ms=wall_ms)
-        )
+        current = await self._read_configuration(pools["platform"])
         return WorkerContext(
             clock=self._clock,
             configuration=ConfigurationHolder(pools["platform"], self._clock, current),
@@ -95,6 +98,19 @@ class Worker:
             },
         )
 
+    async def _read_configuration(self, pool: ReaderPool) -> Configuration:
+        """The first snapshot, once the database is there: that it is away is no reason to die."""
+        while True:
+            try:
+                return await pool.use(
+                    lambda reader: read_configuration(reader, wall_ms=self._clock.wall_ms())
+                )
+            except StorageUnavailable as error:
+                log.warning("configuration_not_read", reason=str(error))
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._drain_asked.wait(), REFRESH_MS / 1000)
+                raise SystemExit(0)
+
     async def _refresh_for_ever(self, configuration: ConfigurationHolder) -> None:
         while True:
             await asyncio.sleep(REFRESH_MS / 1000)
@@ -102,6 +118,10 @@ class Worker:
                 await configuration.refresh()
             except StorageError as error:
                 log.warning("configuration_not_read", reason=str(error))
+            except Exception:
+                # Whatever it is, the next look may find it mended; a worker that stopped looking
+                # would serve what is no longer in force.
+                log.exception("configuration_not_read")
 
     def _engine_lost(self) -> None:
         if not self._drain_asked.is_set():
@@ -117,8 +137,12 @@ class Worker:
             async with asyncio.timeout(DRAIN_WITHIN_S):
                 await faces.stop()
         except TimeoutError:
-            unanswered = sum(link.unanswered for link in self._links.values())
-            log.warning("drain_cut_short", unanswered=unanswered)
+            links = self._links.values()
+            log.warning(
+                "drain_cut_short",
+                unanswered=sum(link.unanswered for link in links),
+                prompts_waiting=sum(link.prompts_waiting for link in links),
+            )
         for link in self._links.values():
             link.on_lost = None
             link.close()
@@ -135,8 +159,10 @@ def run_worker(plan: WorkerPlan) -> None:
 
 def main() -> None:
     """Entry point of the process; its one argument is the descriptor of its plan."""
-    # Ctrl-C reaches the whole group: the engine process is the one that acts on it.
+    # Ctrl-C and a service manager's SIGTERM may reach the whole group: the engine process is the one
+    # that acts on them. This one follows the link, or is killed.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     plan = receive_plan(int(sys.argv[1]))
     configure_logging(plan.settings.log_level, process=f"worker-{plan.number}")
     run_worker(plan)

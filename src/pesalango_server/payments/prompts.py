@@ -28,10 +28,12 @@ def decide_answer_prompt(command: AnswerPrompt, book: Book) -> AnyOutcome:
         return _end(prompt, book, State.FAILED, Status.PROMPT_DECLINED, "")
     if command.answer == Answer.WRONG_PIN:
         return _count_wrong_pin(prompt, command.attempts, book)
-    if prompt.customer_status != CustomerStatus.ACTIVE:
-        evidence = CustomerStatus(prompt.customer_status).name.lower()
+    # By id, not from the prompt: a command before this one in the batch may have changed them.
+    customer_status = book.owner_statuses[prompt.customer]
+    if customer_status != CustomerStatus.ACTIVE:
+        evidence = CustomerStatus(customer_status).name.lower()
         return _end(prompt, book, State.FAILED, Status.CUSTOMER_NOT_ACTIVE, evidence)
-    if prompt.organisation_status != OrganisationStatus.ACTIVE:
+    if book.owner_statuses[prompt.organisation] != OrganisationStatus.ACTIVE:
         return _end(prompt, book, State.FAILED, Status.ORGANISATION_UNUSABLE, "suspended")
     refused = refuse_wallets(
         available_minor=prompt.customer_account.available_minor,

@@ -11,9 +11,9 @@ import apsw
 import msgspec
 
 from pesalango_server.storage.address import DatabaseAddress
-from pesalango_server.storage.database import StorageError
+from pesalango_server.storage.database import StorageError, StorageUnavailable
 from pesalango_server.storage.postgres import connect, run_simple
-from pesalango_server.storage.sqlite import open_writer
+from pesalango_server.storage.sqlite import open_reader, open_writer
 
 _FOLDERS = {
     "sandbox": ("environment",),
@@ -107,9 +107,12 @@ def _read_journal(address: DatabaseAddress) -> dict[str, str]:
     if address.dialect == "sqlite":
         if not address.path.exists():
             return {}
-        connection = open_writer(address.path)
+        # Whoever only looks changes nothing: a writing connection would set the journal's mode.
+        connection = open_reader(address.path)
         try:
             return _sqlite_journal(connection)
+        except apsw.Error as error:
+            raise StorageUnavailable(f"cannot read the database {address.path}: {error}") from error
         finally:
             connection.close()
     link = connect(address.conninfo, schema=address.schema)
@@ -168,7 +171,7 @@ def _migrate_postgres(address: DatabaseAddress) -> list[str]:
     link = connect(address.conninfo, schema=address.schema)
     try:
         # Two programs may start at once: the second waits, and finds nothing left to do.
-        run_simple(link, f"SELECT pg_advisory_lock({_POSTGRES_LOCK})")
+        run_simple(link, f"SELECT pg_advisory_lock({_POSTGRES_LOCK})", timeout_ms=None)
         run_simple(link, f'CREATE SCHEMA IF NOT EXISTS "{address.schema}"')
         run_simple(link, _JOURNAL.format(integer="bigint"))
         applied: list[str] = []
@@ -179,6 +182,7 @@ def _migrate_postgres(address: DatabaseAddress) -> list[str]:
                 link,
                 f"BEGIN;{migration.sql};INSERT INTO schema_migrations VALUES"
                 f" ('{migration.name}', '{migration.digest}', {position});COMMIT",
+                timeout_ms=None,
             )
             applied.append(migration.name)
         return applied

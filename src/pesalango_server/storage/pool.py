@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import TypeVar
 
 from pesalango_server.storage.database import Read, Reader, StorageUnavailable
@@ -38,11 +38,22 @@ class ReaderPool:
             self._waiting -= 1
 
     def _work(self, work: Callable[[Reader], T]) -> T:
-        reader = self._idle.get_nowait() if not self._idle.empty() else self._open_reader()
+        try:
+            reader = self._idle.get_nowait()
+        except Empty:
+            reader = self._open_reader()
+        is_usable = True
         try:
             return work(reader)
+        except StorageUnavailable:
+            # What was amiss may be this connection; another one will tell.
+            is_usable = False
+            raise
         finally:
-            self._idle.put(reader)
+            if is_usable:
+                self._idle.put(reader)
+            else:
+                reader.close()
 
     def close(self) -> None:
         """Wait for the reads that run, and end the connections."""

@@ -10,8 +10,16 @@ from collections.abc import Sequence
 
 import psycopg
 from psycopg import pq
+from psycopg.conninfo import make_conninfo
 
 from pesalango_server.storage.arrays import encode_columns, encode_scalar
+from pesalango_server.storage.conninfo import (
+    Parameters,
+    describe_unreachable,
+    list_hosts,
+    read_conninfo,
+    resolve_host,
+)
 from pesalango_server.storage.database import (
     CommitUnknown,
     Read,
@@ -22,7 +30,17 @@ from pesalango_server.storage.database import (
     Write,
 )
 
-_CONNECT_TIMEOUT_S = 5
+_CONNECT_TIMEOUT_S = 5.0
+"""For each address of each host."""
+
+ANSWER_TIMEOUT_MS = 5_000
+"""For what waits for no lock; an answer that takes longer does not come."""
+
+# What an answer may take beyond the waiting that the server itself puts an end to.
+_READ_MARGIN_MS = 2_000
+_WRITE_MARGIN_MS = 20_000
+
+_STATEMENT_TIMEOUT_MS = 5_000
 
 _OK = (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK)
 
@@ -52,54 +70,83 @@ _SETTINGS = (
 
 def connect(conninfo: str, *, schema: str) -> pq.abc.PGconn:
     """A connection whose unqualified names mean `schema`. Raises `StorageUnavailable`."""
-    try:
-        parameters = {
-            "keepalives_idle": "10",
-            "keepalives_interval": "5",
-            "keepalives_count": "3",
-            "application_name": "pesalango",
-            **{k: str(v) for k, v in psycopg.conninfo.conninfo_to_dict(conninfo).items()},
-        }
-    except psycopg.Error as error:
-        raise StorageUnavailable(f"the database address cannot be read: {error}") from error
-    connection = _open(psycopg.conninfo.make_conninfo("", **parameters))
-    if connection.status != pq.ConnStatus.OK:
-        message = " ".join(connection.get_error_message().split())
-        connection.finish()
-        raise StorageUnavailable(f"the database cannot be reached: {message}")
-    run_simple(connection, f'SET search_path = "{schema}"')
+    connection = _open(read_conninfo(conninfo, application_name="pesalango"))
+    _set(connection, f'SET search_path = "{schema}"')
     return connection
 
 
-def _open(conninfo: str) -> pq.abc.PGconn:
-    """Connect while other threads run: libpq's own waiting would hold the interpreter's lock."""
-    connection = pq.PGconn.connect_start(conninfo.encode())
+def _open(parameters: Parameters) -> pq.abc.PGconn:
+    """A connection to the first host that will do; each address of each has a time of its own."""
+    failures: list[str] = []
+    for host in list_hosts(parameters):
+        try:
+            attempts = resolve_host(host)
+        except (OSError, UnicodeError) as error:
+            failures.append(f'the name "{host.get("host")}" cannot be resolved ({error})')
+            continue
+        for attempt in attempts:
+            connection = pq.PGconn.connect_start(make_conninfo("", **attempt).encode())
+            failure = _wait_for_connection(connection)
+            if failure is None:
+                return connection
+            connection.finish()
+            failures.append(failure)
+    raise StorageUnavailable(describe_unreachable("; ".join(failures)))
+
+
+def _wait_for_connection(connection: pq.abc.PGconn) -> str | None:
+    """What went wrong, if anything. Other threads run: libpq's own waiting would hold their lock."""
     until = time.monotonic() + _CONNECT_TIMEOUT_S
     wants: int = pq.PollingStatus.WRITING
     while connection.status != pq.ConnStatus.BAD and wants != pq.PollingStatus.OK:
-        # The socket may be another one after each step: libpq tries one address after another.
+        # The socket may be another one after each step: without TLS libpq begins anew.
         poll = select.poll()
         poll.register(
             connection.socket,
             select.POLLIN if wants == pq.PollingStatus.READING else select.POLLOUT,
         )
         if not poll.poll(max(0.0, until - time.monotonic()) * 1000):
-            connection.finish()
-            raise StorageUnavailable(
-                f"the database cannot be reached: no answer within {_CONNECT_TIMEOUT_S} s"
-            )
+            place = f"{connection.host.decode()}:{connection.port.decode()}"
+            return f"no answer from {place} within {_CONNECT_TIMEOUT_S:g} s"
         wants = connection.connect_poll()
         if wants == pq.PollingStatus.FAILED:
             break
-    return connection
+    if connection.status == pq.ConnStatus.OK:
+        return None
+    return " ".join(connection.get_error_message().split())
 
 
-def run_simple(connection: pq.abc.PGconn, sql: str) -> pq.abc.PGresult:
-    """Run one statement by itself, outside any pipeline. Raises as `Writer` does."""
-    result = connection.exec_(sql.encode())
-    if result.status not in _OK:
-        raise _error_of(result)
-    return result
+def run_simple(
+    connection: pq.abc.PGconn, sql: str, *, timeout_ms: int | None = ANSWER_TIMEOUT_MS
+) -> pq.abc.PGresult:
+    """Run statements by themselves, outside any pipeline; the last one's result.
+
+    `timeout_ms` None waits for as long as it takes, and the connection stands. Raises
+    `StorageUnavailable`, also when it is not known whether they were run, and `StatementRejected`.
+    """
+    answers = _Answers(connection)
+    answers.expect_within(timeout_ms)
+    try:
+        connection.send_query(sql.encode())
+        last = answers.next()
+        while (result := answers.next()) is not None:
+            last = result
+    except (psycopg.OperationalError, _ConnectionLost) as error:
+        raise StorageUnavailable(f"the database connection was lost: {error}") from error
+    if last is None or last.status not in _OK:
+        raise (
+            StorageUnavailable("the database gave no answer") if last is None else _error_of(last)
+        )
+    return last
+
+
+def _set(connection: pq.abc.PGconn, *settings: str) -> None:
+    """Settings of a new connection, which is given up where they cannot be had."""
+    try:
+        run_simple(connection, "; ".join(settings))
+    except BaseException:
+        connection.finish()
+        raise
 
 
 def _error_of(result: pq.abc.PGresult) -> StorageError:
@@ -115,23 +162,68 @@ class _ConnectionLost(Exception):
     """The server, or the way to it, is gone."""
 
 
+class _Answers:
+    """The results of a connection as they come in, awaited no longer than up to a deadline."""
+
+    def __init__(self, connection: pq.abc.PGconn) -> None:
+        self._connection = connection
+        self._poll = select.poll()
+        self._poll.register(connection.socket, select.POLLIN)
+        self._timeout_ms: int | None = None
+        self._until = 0.0
+        connection.nonblocking = 1
+
+    def expect_within(self, timeout_ms: int | None) -> None:
+        """All results from now on, together, may take so long."""
+        self._timeout_ms = timeout_ms
+        if timeout_ms is not None:
+            self._until = time.monotonic() + timeout_ms / 1000
+
+    def next(self) -> pq.abc.PGresult | None:
+        """The next one, or None, which ends a statement's. Raises `_ConnectionLost` and libpq's."""
+        connection = self._connection
+        while True:
+            unsent = connection.flush()
+            if not connection.is_busy():
+                return connection.get_result()
+            if unsent:
+                self._poll.modify(connection.socket, select.POLLIN | select.POLLOUT)
+                self._wait()
+                self._poll.modify(connection.socket, select.POLLIN)
+            else:
+                self._wait()
+            connection.consume_input()
+
+    def _wait(self) -> None:
+        if self._timeout_ms is None:
+            self._poll.poll()
+            return
+        left_ms = (self._until - time.monotonic()) * 1000
+        if left_ms <= 0 or not self._poll.poll(left_ms):
+            raise _ConnectionLost(f"no answer within {self._timeout_ms / 1000:g} s")
+
+
 class Pipeline:
     """Sends prepared statements in one go and collects their results."""
 
     def __init__(self, connection: pq.abc.PGconn) -> None:
         self._connection = connection
         self._prepared: set[str] = set()
-        self._poll = select.poll()
-        self._poll.register(connection.socket, select.POLLIN)
-        connection.nonblocking = 1
+        self._answers = _Answers(connection)
 
-    def run(self, statements: Sequence[tuple[str, str, Sequence[bytes | None]]]) -> list[bytes]:
+    def run(
+        self, statements: Sequence[tuple[str, str, Sequence[bytes | None]]], *, timeout_ms: int
+    ) -> list[bytes]:
         """Run (name, sql, parameters) in turn; each answer's first cell, or its command tag.
 
         Raises `_ConnectionLost`, or the first statement's error; those after it did not run.
         """
         connection = self._connection
+        self._answers.expect_within(timeout_ms)
         try:
+            if connection.pipeline_status != pq.PipelineStatus.OFF:
+                # Whoever was interrupted there left answers behind that are not ours.
+                raise _ConnectionLost("an earlier pipeline did not come to its end")
             connection.enter_pipeline_mode()
             expected: list[str | None] = []
             for name, sql, parameters in statements:
@@ -171,28 +263,13 @@ class Pipeline:
         return answers
 
     def _next_result(self) -> pq.abc.PGresult:
-        connection = self._connection
-        while True:
-            unsent = connection.flush()
-            if not connection.is_busy():
-                result = connection.get_result()
-                if result is None:
-                    raise _ConnectionLost(connection.get_error_message())
-                return result
-            if unsent:
-                self._poll.modify(connection.socket, select.POLLIN | select.POLLOUT)
-                self._poll.poll()
-                self._poll.modify(connection.socket, select.POLLIN)
-            else:
-                self._poll.poll()
-            connection.consume_input()
+        result = self._answers.next()
+        if result is None:
+            raise _ConnectionLost(self._connection.get_error_message())
+        return result
 
     def _end_of_result(self) -> None:
-        connection = self._connection
-        while connection.is_busy():
-            self._poll.poll()
-            connection.consume_input()
-        if connection.get_result() is not None:
+        if self._answers.next() is not None:
             raise _ConnectionLost("a statement gave two results")
 
 
@@ -214,8 +291,17 @@ class PostgresWriter:
 
     dialect = "postgres"
 
-    def __init__(self, conninfo: str, *, schema: str, lock_timeout_ms: int = 5_000) -> None:
+    def __init__(
+        self,
+        conninfo: str,
+        *,
+        schema: str,
+        lock_timeout_ms: int = 5_000,
+        answer_timeout_ms: int | None = None,
+    ) -> None:
+        """`answer_timeout_ms` is for everything sent at once; None leaves locks ample time."""
         self._conninfo, self._schema, self._lock_timeout_ms = conninfo, schema, lock_timeout_ms
+        self._answer_timeout_ms = answer_timeout_ms or 2 * lock_timeout_ms + _WRITE_MARGIN_MS
         self._connection: pq.abc.PGconn | None = None
         self.reconnect()
 
@@ -223,8 +309,8 @@ class PostgresWriter:
         """See `Writer.reconnect`."""
         self.close()
         connection = connect(self._conninfo, schema=self._schema)
-        for setting in (*_PLANS, *_SETTINGS):
-            run_simple(connection, setting.format(lock_timeout_ms=self._lock_timeout_ms))
+        settings = [text.format(lock_timeout_ms=self._lock_timeout_ms) for text in _SETTINGS]
+        _set(connection, *_PLANS, *settings)
         self._connection = connection
         self._pipeline = Pipeline(connection)
 
@@ -244,7 +330,7 @@ class PostgresWriter:
         statements = [] if first is None else [first]
         statements += [_prepare_read(read) for read in reads]
         try:
-            return self._pipeline.run(statements)
+            return self._pipeline.run(statements, timeout_ms=self._answer_timeout_ms)
         except _ConnectionLost as error:
             self.close()
             raise StorageUnavailable(f"the database connection was lost: {error}") from error
@@ -259,7 +345,7 @@ class PostgresWriter:
         ]
         statements.append(("commit", "COMMIT", ()))
         try:
-            answers = self._pipeline.run(statements)
+            answers = self._pipeline.run(statements, timeout_ms=self._answer_timeout_ms)
         except _ConnectionLost as error:
             self.close()
             raise CommitUnknown(f"the connection was lost while committing: {error}") from error
@@ -272,13 +358,11 @@ class PostgresWriter:
         if connection is None or connection.transaction_status == pq.TransactionStatus.IDLE:
             return
         try:
-            connection.nonblocking = 0
-            result = connection.exec_(b"ROLLBACK")
-            connection.nonblocking = 1
-        except psycopg.OperationalError:
-            self.close()
-            return
-        if result.status not in _OK:
+            self._pipeline.run(
+                [("rollback", "ROLLBACK", ())],
+                timeout_ms=min(ANSWER_TIMEOUT_MS, self._answer_timeout_ms),
+            )
+        except (_ConnectionLost, StorageError):
             self.close()
 
     def close(self) -> None:
@@ -291,17 +375,27 @@ class PostgresWriter:
 class PostgresReader:
     """See `database.Reader`: a read-only session that connects again by itself."""
 
-    def __init__(self, conninfo: str, *, schema: str) -> None:
+    def __init__(
+        self,
+        conninfo: str,
+        *,
+        schema: str,
+        answer_timeout_ms: int = _STATEMENT_TIMEOUT_MS + _READ_MARGIN_MS,
+    ) -> None:
+        """A read may take `answer_timeout_ms` twice: it is repeated on a new connection."""
         self._conninfo, self._schema = conninfo, schema
+        self._answer_timeout_ms = answer_timeout_ms
         self._connection: pq.abc.PGconn | None = None
         self._open()
 
     def _open(self) -> None:
         connection = connect(self._conninfo, schema=self._schema)
-        run_simple(connection, "SET default_transaction_read_only = on")
-        run_simple(connection, "SET statement_timeout = '5s'")
-        for setting in _PLANS:
-            run_simple(connection, setting)
+        _set(
+            connection,
+            "SET default_transaction_read_only = on",
+            f"SET statement_timeout = '{_STATEMENT_TIMEOUT_MS}ms'",
+            *_PLANS,
+        )
         self._connection, self._pipeline = connection, Pipeline(connection)
 
     def read(self, read: Read) -> bytes:
@@ -310,7 +404,10 @@ class PostgresReader:
             if self._connection is None:
                 self._open()
             try:
-                return self._pipeline.run([_prepare_read(read)])[0]
+                answers = self._pipeline.run(
+                    [_prepare_read(read)], timeout_ms=self._answer_timeout_ms
+                )
+                return answers[0]
             except _ConnectionLost as error:
                 # A connection that idled may have been cut long ago: a read may be repeated.
                 self.close()

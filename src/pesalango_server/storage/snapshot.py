@@ -6,8 +6,10 @@ from itertools import count, islice
 
 import apsw
 import psycopg
+from psycopg.conninfo import make_conninfo
 
 from pesalango_server.storage.address import DatabaseAddress
+from pesalango_server.storage.conninfo import describe_unreachable, read_conninfo
 from pesalango_server.storage.database import Row, Scan, SnapshotReader, StorageUnavailable
 
 PAGE_ROWS = 5_000
@@ -59,14 +61,15 @@ def _copy_sqlite(address: DatabaseAddress) -> apsw.Connection:
 
 def _open_postgres(address: DatabaseAddress) -> psycopg.Connection:
     """A session whose one transaction sees what was committed when it began, and cannot write."""
+    # It tries each host by itself, each address for the time given.
+    conninfo = make_conninfo(
+        "",
+        **read_conninfo(address.conninfo, application_name="pesalango-audit"),
+    )
     try:
-        session = psycopg.connect(
-            address.conninfo,
-            connect_timeout=_CONNECT_TIMEOUT_S,
-            application_name="pesalango-audit",
-        )
+        session = psycopg.connect(conninfo, connect_timeout=_CONNECT_TIMEOUT_S)
     except psycopg.Error as error:
-        raise StorageUnavailable(f"the database cannot be reached: {error}") from error
+        raise StorageUnavailable(describe_unreachable(" ".join(str(error).split()))) from error
     try:
         session.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         session.read_only = True

@@ -65,6 +65,20 @@ def open_writer(
     return connection
 
 
+def open_reader(path: Path | str) -> apsw.Connection:
+    """A connection that cannot write. Raises `StorageUnavailable`."""
+    check_version()
+    try:
+        connection = apsw.Connection(
+            str(path), flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_NOMUTEX
+        )
+        connection.set_busy_timeout(_BUSY_TIMEOUT_MS)
+        connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB // 8}").fetchall()
+    except apsw.Error as error:
+        raise StorageUnavailable(f"cannot read the database {path}: {error}") from error
+    return connection
+
+
 class SqliteWriter:
     """See `database.Writer`."""
 
@@ -147,14 +161,7 @@ class SqliteReader:
     """See `database.Reader`."""
 
     def __init__(self, path: Path | str) -> None:
-        try:
-            self._connection = apsw.Connection(
-                str(path), flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_NOMUTEX
-            )
-            self._connection.set_busy_timeout(_BUSY_TIMEOUT_MS)
-            self._connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB // 8}").fetchall()
-        except apsw.Error as error:
-            raise StorageUnavailable(f"cannot read the database {path}: {error}") from error
+        self._connection = open_reader(path)
         self._cursor = self._connection.cursor()
 
     def read(self, read: Read) -> bytes:
