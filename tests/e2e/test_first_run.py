@@ -103,7 +103,7 @@ def test_a_payment_takes_a_few_lines_of_plain_python(server: Server) -> None:
 
 
 def test_the_demonstration_of_openapi_answers_the_same_lines(server: Server) -> None:
-    # Nobody there approves by themselves, so ask for a customer whom nobody knows.
+    # A refusal there is told in the same words as in the sandbox.
     status, answer = pay_plainly(server, "openapi", "255799999999")
 
     assert (status, answer["output_ResponseCode"]) == (400, "INS-2051")
