@@ -133,6 +133,7 @@ def door() -> Iterator[Door]:
             readers=readers,
             wait_ms=1_000,
             approves_unscripted=name == "sandbox",
+            b2b_payer_may_reverse=True,
         )
         for name in ("sandbox", "openapi")
     }

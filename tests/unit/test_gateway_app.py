@@ -132,6 +132,7 @@ def make_context(desk: Desk, link: Link) -> WorkerContext:
         readers=desk.readers,  # type: ignore[arg-type]
         wait_ms=WAIT_MS,
         approves_unscripted=True,
+        b2b_payer_may_reverse=True,
     )
     sandbox.remember_ledger(1, MARKET, 4)
     return WorkerContext(

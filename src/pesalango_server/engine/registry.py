@@ -11,14 +11,17 @@ from pesalango_server.kernel.message import AnyOutcome, Command
 from pesalango_server.ledger import parties
 from pesalango_server.ledger.book import Book
 from pesalango_server.ledger.loading import LoadPlan
-from pesalango_server.payments import c2b, commands, prompts
+from pesalango_server.payments import b2b, b2c, c2b, commands, prompts, reversal
 
 # A use case takes its own kind of command; the table is what pairs them.
 Plan = Callable[[Any, LoadPlan], None]
 Decide = Callable[[Any, Book], AnyOutcome]
 
+PAYMENTS = (c2b.USE_CASE, b2c.USE_CASE, b2b.USE_CASE, reversal.USE_CASE)
+"""The operations that move money. The gateway routes what is listed here."""
+
 USE_CASES: dict[type[Command], tuple[Plan, Decide]] = {
-    commands.TakeC2b: (c2b.plan_take_c2b, c2b.decide_take_c2b),
+    **{payment.command: (payment.plan, payment.decide) for payment in PAYMENTS},
     commands.AnswerPrompt: (prompts.plan_prompt, prompts.decide_answer_prompt),
     commands.ExpirePrompt: (prompts.plan_prompt, prompts.decide_expire_prompt),
     parties.OpenLedger: (parties.plan_open_ledger, parties.decide_open_ledger),

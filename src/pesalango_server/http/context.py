@@ -25,7 +25,8 @@ class EnvironmentContext:
     """One environment (`sandbox` or `openapi`) as a worker reaches it.
 
     `wait_ms` is how long a synchronous call waits for its customer; `approves_unscripted` says
-    whether a customer without a script approves at once.
+    whether a customer without a script approves at once, `b2b_payer_may_reverse` whether who paid
+    another organisation may take it back.
     """
 
     name: str
@@ -33,6 +34,7 @@ class EnvironmentContext:
     readers: ReaderPool
     wait_ms: int
     approves_unscripted: bool
+    b2b_payer_may_reverse: bool
     _ledgers: dict[tuple[int, str], int] = field(default_factory=dict)
 
     async def find_ledger(self, world: int, market: str) -> int | None:

@@ -13,6 +13,7 @@ from pesalango_server.ledger.model import (
     Account,
     Customer,
     Organisation,
+    Original,
     Prompt,
     Standing,
 )
@@ -44,6 +45,7 @@ class Book:
     duplicates: dict[str, int] = field(default_factory=dict)
     prompts: dict[int, Prompt] = field(default_factory=dict)
     standings: dict[int, Standing] = field(default_factory=dict)
+    originals: dict[int, Original] = field(default_factory=dict)
     issuance: Account | None = None
     ledgers: dict[tuple[int, str], int] = field(default_factory=dict)
     last_ledger: int = 0
@@ -76,7 +78,15 @@ class Book:
     def post_transfer(
         self, *, payment: int, debit: Account, credit: Account, amount_minor: int
     ) -> int:
-        """Move money; the caller has checked that it may move. Returns the transfer's id."""
+        """Move money; the caller has checked that it may move. Returns the transfer's id.
+
+        It directly follows what completed the payment (0: a funding): its id is the next one, by
+        which a reversal finds it.
+        """
+        if payment:
+            row = self.changes[-1] if self.changes else None
+            completed_by = row[2] if row is not None and row[1] == payment else payment
+            ensure(completed_by == self.last_id, "a transfer follows what completed its payment")
         ensure(amount_minor > 0, "a transfer moves a positive amount")
         ensure(debit.id != credit.id, "a transfer has two accounts")
         ensure(

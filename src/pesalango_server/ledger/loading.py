@@ -11,6 +11,7 @@ from pesalango_server.ledger.model import (
     Account,
     Customer,
     Organisation,
+    Original,
     OwnerKind,
     Prompt,
     Standing,
@@ -73,6 +74,10 @@ class LoadPlan:
         """A payment that may still wait for its customer, and where it stands."""
         self._add(store.LOAD_PROMPTS, (ledger, payment))
         self._add(store.LOAD_STANDINGS, (ledger, payment))
+
+    def original(self, ledger: int, payment: int) -> None:
+        """A payment that is to be reversed, both wallets, and what was reversed of it."""
+        self._add(store.LOAD_ORIGINALS, (ledger, payment))
 
     def reads(self) -> list[Read]:
         """The reads to run, each with all its rows."""
@@ -160,6 +165,35 @@ def _fill_standing(book: Book, cells: list[Any]) -> None:
     book.standings[payment] = Standing(state, status)
 
 
+def _fill_original(book: Book, cells: list[Any]) -> None:
+    payment, operation, state, parties_by, organisation_code, counterparty = cells[:6]
+    amount_minor, reversed_minor, payer, payer_kind, payer_balance, payer_held = cells[6:12]
+    payee, payee_kind, payee_balance, payee_held, payee_owner, payee_status = cells[12:]
+    has_moved_money = payer is not None
+    if has_moved_money:
+        book.owner_statuses.setdefault(payee_owner, payee_status)
+    book.originals[payment] = Original(
+        operation=operation,
+        state=state,
+        parties_by=parties_by,
+        organisation_code=organisation_code,
+        counterparty=counterparty,
+        amount_minor=amount_minor,
+        reversed_minor=reversed_minor,
+        payer=(
+            book.share_account(Account(payer, payer_kind, payer_balance, payer_held))
+            if has_moved_money
+            else None
+        ),
+        payee=(
+            book.share_account(Account(payee, payee_kind, payee_balance, payee_held))
+            if has_moved_money
+            else None
+        ),
+        payee_owner=payee_owner or 0,
+    )
+
+
 def _fill_ledger(book: Book, cells: list[Any]) -> None:
     world, market, ledger = cells
     book.ledgers[world, market] = ledger
@@ -178,4 +212,5 @@ _FILLERS = {
     store.LOAD_ISSUANCE: _fill_issuance,
     store.LOAD_PROMPTS: _fill_prompt,
     store.LOAD_STANDINGS: _fill_standing,
+    store.LOAD_ORIGINALS: _fill_original,
 }

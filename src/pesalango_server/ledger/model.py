@@ -113,3 +113,24 @@ class Standing:
 
     state: int
     status: int
+
+
+@dataclass(slots=True)
+class Original:
+    """A payment that may be reversed.
+
+    `parties_by` is the operation whose parties the two are, for a reversal that of what it
+    reversed. `payer` and `payee` are None where it moved no money. `reversed_minor` is what has gone back so
+    far.
+    """
+
+    operation: int
+    state: int
+    parties_by: int
+    organisation_code: str
+    counterparty: str
+    amount_minor: int
+    reversed_minor: int
+    payer: Account | None
+    payee: Account | None
+    payee_owner: int

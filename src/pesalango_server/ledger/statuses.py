@@ -1,7 +1,7 @@
 """The ledger's own words for what became of a payment.
 
-Numbers are stored in the database and never change their meaning. They are grouped in the order
-in which a request is checked: of two faults the one with the lower number is answered.
+Numbers are stored in the database and never change their meaning. They are grouped by what is
+checked.
 """
 
 from enum import IntEnum
@@ -34,11 +34,16 @@ class Status(IntEnum):
     TRIGGERED_AMOUNT_INVALID = 13
     TRIGGERED_BALANCE_INSUFFICIENT = 14
     TRIGGERED_UNAVAILABLE = 15
+    TRIGGERED_SUCCESS = 16
+    TRIGGERED_NOT_A_PARTY = 17
 
     ORGANISATION_UNKNOWN = 20
     ORGANISATION_SUSPENDED = 21
     ORGANISATION_NOT_OF_APPLICATION = 22
     ORGANISATION_PRODUCT_DISABLED = 23
+    RECEIVER_UNKNOWN = 24
+    RECEIVER_SUSPENDED = 25
+    RECEIVER_IS_PAYER = 26
 
     CUSTOMER_UNKNOWN = 30
     CUSTOMER_NOT_ACTIVE = 31
@@ -52,3 +57,9 @@ class Status(IntEnum):
     ORGANISATION_UNUSABLE = 50
     ORGANISATION_WALLET_FULL = 51
     BALANCE_INSUFFICIENT = 52
+    CUSTOMER_WALLET_FULL = 53
+
+    ORIGINAL_UNKNOWN = 60
+    ORIGINAL_OF_OTHERS = 61
+    ORIGINAL_NOT_REVERSIBLE = 62
+    ORIGINAL_EXCEEDED = 63

@@ -171,6 +171,48 @@ LOAD_STANDINGS = declare_query(
     set_columns="ledger bigint, payment bigint",
 )
 
+# The transfer of a payment has the id after the one that completed the payment, be that its own or
+# that of its last change: no index is needed to find it. `Book.post_transfer` sees to that. The
+# parties of a reversal are those of the payment that it reverses.
+LOAD_ORIGINALS = declare_query(
+    "load_originals",
+    _ENVIRONMENT,
+    columns=(
+        "ledger, payment, operation, state, parties_by, organisation_code, counterparty,"
+        " amount_minor, reversed_minor, payer, payer_kind, payer_balance_minor, payer_held_minor, payee,"
+        " payee_kind, payee_balance_minor, payee_held_minor, payee_owner, payee_status"
+    ),
+    text=(
+        "SELECT p.ledger AS ledger, p.id AS payment, p.operation AS operation,"
+        " coalesce((SELECT c.state FROM payment_changes AS c WHERE c.ledger = p.ledger"
+        " AND c.payment = p.id ORDER BY c.id DESC LIMIT 1), p.state) AS state,"
+        " coalesce(u.operation, p.operation) AS parties_by,"
+        " coalesce(u.organisation_code, p.organisation_code) AS organisation_code,"
+        " coalesce(u.counterparty, p.counterparty) AS counterparty,"
+        " p.amount_minor AS amount_minor,"
+        " (SELECT coalesce(sum(r.amount_minor), 0)::bigint FROM reversals AS r"
+        " WHERE r.ledger = p.ledger AND r.original = p.id) AS reversed_minor,"
+        " d.id AS payer, d.owner_kind AS payer_kind, d.balance_minor AS payer_balance_minor,"
+        " d.held_minor AS payer_held_minor, a.id AS payee, a.owner_kind AS payee_kind,"
+        " a.balance_minor AS payee_balance_minor, a.held_minor AS payee_held_minor,"
+        " a.owner AS payee_owner, coalesce("
+        "(SELECT c.status FROM customers AS c"
+        " WHERE a.owner_kind = 1 AND c.ledger = a.ledger AND c.id = a.owner),"
+        " (SELECT o.status FROM organisations AS o"
+        " WHERE a.owner_kind = 2 AND o.ledger = a.ledger AND o.id = a.owner)) AS payee_status"
+        " FROM {input} CROSS JOIN payments AS p"
+        " LEFT JOIN reversals AS v ON v.ledger = p.ledger AND v.reversal = p.id"
+        " LEFT JOIN payments AS u ON u.ledger = v.ledger AND u.id = v.original"
+        " LEFT JOIN transfers AS t ON t.ledger = p.ledger AND t.payment = p.id"
+        " AND t.id = 1 + coalesce((SELECT max(c.id) FROM payment_changes AS c"
+        " WHERE c.ledger = p.ledger AND c.payment = p.id), p.id)"
+        " LEFT JOIN accounts AS d ON d.ledger = t.ledger AND d.id = t.debit_account"
+        " LEFT JOIN accounts AS a ON a.ledger = t.ledger AND a.id = t.credit_account"
+        " WHERE p.ledger = input.ledger AND p.id = input.payment"
+    ),
+    set_columns="ledger bigint, payment bigint",
+)
+
 # `$1` is the time to go by, or null for the database's own: deadlines are in its time.
 _NOW = "coalesce($1::bigint, (extract(epoch FROM clock_timestamp()) * 1000)::bigint)"
 
@@ -298,6 +340,12 @@ INSERT_TRANSFERS = declare_insert(
         " amount_minor bigint, debit_balance_minor bigint, credit_balance_minor bigint"
     ),
     order=30,
+)
+INSERT_REVERSALS = declare_insert(
+    "reversals",
+    _ENVIRONMENT,
+    columns="ledger bigint, reversal bigint, original bigint, amount_minor bigint",
+    order=35,
 )
 INSERT_DUPLICATES = declare_insert(
     "duplicates", _ENVIRONMENT, columns="ledger bigint, key hex, payment bigint", order=40

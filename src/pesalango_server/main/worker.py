@@ -87,6 +87,7 @@ class Worker:
                     readers=pools["sandbox"],
                     wait_ms=settings.wait_sandbox_ms,
                     approves_unscripted=True,
+                    b2b_payer_may_reverse=settings.b2b_payer_may_reverse,
                 ),
                 "openapi": EnvironmentContext(
                     name="openapi",
@@ -94,6 +95,7 @@ class Worker:
                     readers=pools["openapi"],
                     wait_ms=settings.wait_openapi_ms,
                     approves_unscripted=self._plan.is_demonstration,
+                    b2b_payer_may_reverse=settings.b2b_payer_may_reverse,
                 ),
             },
         )

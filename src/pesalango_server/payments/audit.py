@@ -13,10 +13,10 @@ from pesalango_server.storage.database import SnapshotReader
 
 VIOLATIONS_KEPT_MAX = 100
 
-INVARIANTS = (1, 2, 3, 4, 7, 11, 12)
+INVARIANTS = (1, 2, 3, 4, 6, 7, 11, 12)
 """Those whose subject exists so far."""
 
-_APPEND_ONLY = ("payments", "payment_changes", "transfers", "batches")
+_APPEND_ONLY = ("payments", "payment_changes", "transfers", "reversals", "batches")
 _GUARDED_AGAINST = ("UPDATE", "DELETE", "TRUNCATE")
 
 

@@ -29,23 +29,38 @@ _COUNTER_BITS = 12
 _LEDGER_MASK = LEDGER_MAX << _COUNTER_BITS
 _COMPLETED, _PENDING = int(State.COMPLETED), int(State.PENDING)
 _C2B_SINGLE_STAGE = int(OperationKind.C2B_SINGLE_STAGE)
+_B2C_PAYMENT = int(OperationKind.B2C_PAYMENT)
+_B2B_PAYMENT = int(OperationKind.B2B_PAYMENT)
+_REVERSAL = int(OperationKind.REVERSAL)
+_TRIGGERED_SUCCESS = int(Status.TRIGGERED_SUCCESS)
 _BEGINNING = "00" * 32
 
 # The states that a payment may begin in, and those that may follow on Pending, with their reasons.
 _FIRST = {
     (State.COMPLETED, Status.COMPLETED),
     (State.PENDING, Status.PROMPT_WAITING),
+    (State.COMPLETED, Status.TRIGGERED_SUCCESS),
     (State.EXPIRED, Status.TRIGGERED_EXPIRY),
     (State.FAILED, Status.TRIGGERED_FAILURE),
     (State.FAILED, Status.TRIGGERED_AMOUNT_INVALID),
     (State.FAILED, Status.TRIGGERED_BALANCE_INSUFFICIENT),
+    (State.FAILED, Status.TRIGGERED_NOT_A_PARTY),
     (State.FAILED, Status.ORGANISATION_UNKNOWN),
     (State.FAILED, Status.ORGANISATION_SUSPENDED),
     (State.FAILED, Status.ORGANISATION_NOT_OF_APPLICATION),
     (State.FAILED, Status.ORGANISATION_PRODUCT_DISABLED),
+    (State.FAILED, Status.RECEIVER_UNKNOWN),
+    (State.FAILED, Status.RECEIVER_SUSPENDED),
+    (State.FAILED, Status.RECEIVER_IS_PAYER),
     (State.FAILED, Status.CUSTOMER_UNKNOWN),
     (State.FAILED, Status.CUSTOMER_NOT_ACTIVE),
+    (State.FAILED, Status.ORIGINAL_UNKNOWN),
+    (State.FAILED, Status.ORIGINAL_OF_OTHERS),
+    (State.FAILED, Status.ORIGINAL_NOT_REVERSIBLE),
+    (State.FAILED, Status.ORIGINAL_EXCEEDED),
+    (State.FAILED, Status.ORGANISATION_UNUSABLE),
     (State.FAILED, Status.ORGANISATION_WALLET_FULL),
+    (State.FAILED, Status.CUSTOMER_WALLET_FULL),
     (State.FAILED, Status.BALANCE_INSUFFICIENT),
 }
 _AFTER_PENDING = {
@@ -72,6 +87,7 @@ class LedgerFigures(msgspec.Struct):
     payments: int = 0
     changes: int = 0
     transfers: int = 0
+    reversals: int = 0
     fundings: int = 0
     duplicates: int = 0
     prompts: int = 0
@@ -142,6 +158,8 @@ class LedgerAudit:
         self._change_rows = self._open(audit_reads.SCAN_CHANGES, 1)
         self._transfer_rows = self._open(audit_reads.SCAN_TRANSFERS, 1)
         self._duplicate_rows = self._open(audit_reads.SCAN_DUPLICATES, 0)
+        self._reversal_rows = self._open(audit_reads.SCAN_REVERSALS, 0)
+        self._reversals: dict[int, Row] = {}
 
     def _open(self, scan: Scan, column: int) -> _Rows:
         return _Rows(self._reader.scan(scan, (self._ledger,)), column)
@@ -163,7 +181,10 @@ class LedgerAudit:
             # With the pepper at hand, each payment's key shows the same without a further sort.
             for first, last in self._each(audit_reads.SCAN_REPEATED_REFERENCES):
                 self._report(4, "two payments have one conversation id", first, last)
+        for original, total_minor in self._each(audit_reads.SCAN_EXCEEDED_ORIGINALS):
+            self._report(6, f"more was reversed than was paid: {total_minor}", original)
         figures = self.figures
+        figures.reversals = self._reversal_rows.taken
         figures.payments = self._payment_rows.taken
         figures.changes = self._change_rows.taken
         figures.transfers = self._transfer_rows.taken
@@ -222,6 +243,7 @@ class LedgerAudit:
         changes = self._take_changes(end_id)
         transfers = self._transfer_rows.take_until(end_id)
         keys = self._duplicate_rows.take_until(end_id)
+        self._reversals = {row[0]: row for row in self._reversal_rows.take_until(end_id)}
         self._check_origin(payments, 1)
         self._check_origin(changes, 2)
         self._check_origin(transfers, 1)
@@ -231,6 +253,8 @@ class LedgerAudit:
         self._check_duplicates(payments, fundings, keys)
         for payment in self._completed:
             self._report(7, "a completed payment moved nothing", payment)
+        for reversal in self._reversals:
+            self._report(6, "a reversal is none, or moved nothing", reversal)
         self._completed.clear()
         covered = [
             rows
@@ -281,7 +305,8 @@ class LedgerAudit:
                 self._report(7, "a payment begins in a state that it cannot begin in", payment)
             states[State(state)] = states.get(State(state), 0) + 1
             if state == _COMPLETED:
-                completed[payment] = row
+                if status != _TRIGGERED_SUCCESS:
+                    completed[payment] = row
             elif state == _PENDING:
                 pending[payment] = row
 
@@ -329,12 +354,31 @@ class LedgerAudit:
         return fundings
 
     def _is_owed(self, payment: Row, debit: int, credit: int, amount_minor: int) -> bool:
-        """Whether a payment's money goes from its customer to its organisation, all of it."""
+        """Whether a payment's money goes from its payer to its payee, all of it."""
+        if payment[6] != amount_minor:
+            return False
+        operation = payment[2]
+        if operation == _REVERSAL:
+            return self._is_given_back(payment[1], debit, credit, amount_minor)
+        organisation = self._organisations.get(payment[4])
+        if operation == _C2B_SINGLE_STAGE:
+            return self._customers.get(payment[5]) == debit and organisation == credit
+        if operation == _B2C_PAYMENT:
+            return organisation == debit and self._customers.get(payment[5]) == credit
         return (
-            payment[2] == _C2B_SINGLE_STAGE
-            and payment[6] == amount_minor
-            and self._customers.get(payment[5]) == debit
-            and self._organisations.get(payment[4]) == credit
+            operation == _B2B_PAYMENT
+            and organisation == debit
+            and self._organisations.get(payment[5]) == credit
+        )
+
+    def _is_given_back(self, reversal: int, debit: int, credit: int, amount_minor: int) -> bool:
+        """Whether a reversal moves what its row says from its original's payee to its payer."""
+        row = self._reversals.pop(reversal, None)
+        if row is None:
+            return False
+        _, _, reversed_minor, payer, payee, operation = row
+        return (debit, credit, amount_minor) == (payee, payer, reversed_minor) and (
+            operation != _REVERSAL
         )
 
     def _check_duplicates(self, payments: list[Row], fundings: set[int], keys: list[Row]) -> None:

@@ -94,6 +94,27 @@ SCAN_TRANSFERS = declare_scan(
     " FROM transfers WHERE ledger = $1::bigint ORDER BY id",
 )
 
+# Each reversal with the accounts of the transfer that it gives back, found as `LOAD_ORIGINALS` does.
+SCAN_REVERSALS = declare_scan(
+    "scan_reversals",
+    _ENVIRONMENT,
+    "SELECT r.reversal, r.original, r.amount_minor, t.debit_account, t.credit_account, p.operation"
+    " FROM reversals AS r LEFT JOIN payments AS p ON p.ledger = r.ledger AND p.id = r.original"
+    " LEFT JOIN transfers AS t ON t.ledger = p.ledger AND t.payment = p.id"
+    " AND t.id = 1 + coalesce((SELECT max(c.id) FROM payment_changes AS c"
+    " WHERE c.ledger = p.ledger AND c.payment = p.id), p.id)"
+    " WHERE r.ledger = $1::bigint ORDER BY r.reversal",
+)
+
+SCAN_EXCEEDED_ORIGINALS = declare_scan(
+    "scan_exceeded_originals",
+    _ENVIRONMENT,
+    "SELECT r.original, sum(r.amount_minor) FROM reversals AS r"
+    " JOIN payments AS p ON p.ledger = r.ledger AND p.id = r.original"
+    " WHERE r.ledger = $1::bigint GROUP BY r.original, p.amount_minor"
+    " HAVING sum(r.amount_minor) > p.amount_minor ORDER BY r.original",
+)
+
 # No index has this order: the database sorts once, outside its memory where need be.
 SCAN_DUPLICATES = declare_scan(
     "scan_duplicates",

@@ -4,10 +4,10 @@ from pesalango_server.kernel.message import AnyOutcome, PaymentOutcome
 from pesalango_server.ledger import store
 from pesalango_server.ledger.book import Book
 from pesalango_server.ledger.loading import LoadPlan
-from pesalango_server.ledger.model import Answer, CustomerStatus, OrganisationStatus, Prompt
+from pesalango_server.ledger.model import Answer, OrganisationStatus, Prompt
 from pesalango_server.ledger.statuses import State, Status
-from pesalango_server.payments.c2b import refuse_wallets
 from pesalango_server.payments.commands import AnswerPrompt, ExpirePrompt
+from pesalango_server.payments.taking import refuse_customer_status, refuse_wallets
 
 WRONG_PINS_MAX = 3
 
@@ -29,15 +29,14 @@ def decide_answer_prompt(command: AnswerPrompt, book: Book) -> AnyOutcome:
     if command.answer == Answer.WRONG_PIN:
         return _count_wrong_pin(prompt, command.attempts, book)
     # By id, not from the prompt: a command before this one in the batch may have changed them.
-    customer_status = book.owner_statuses[prompt.customer]
-    if customer_status != CustomerStatus.ACTIVE:
-        evidence = CustomerStatus(customer_status).name.lower()
-        return _end(prompt, book, State.FAILED, Status.CUSTOMER_NOT_ACTIVE, evidence)
+    refused = refuse_customer_status(book.owner_statuses[prompt.customer])
+    if refused:
+        return _end(prompt, book, State.FAILED, *refused)
     if book.owner_statuses[prompt.organisation] != OrganisationStatus.ACTIVE:
         return _end(prompt, book, State.FAILED, Status.ORGANISATION_UNUSABLE, "suspended")
     refused = refuse_wallets(
-        available_minor=prompt.customer_account.available_minor,
-        receiver_minor=prompt.organisation_account.balance_minor,
+        payer=prompt.customer_account,
+        payee=prompt.organisation_account,
         amount_minor=prompt.amount_minor,
     )
     if refused:

@@ -1,23 +1,26 @@
-"""The use cases behind the routes, one operation one file."""
+"""The use cases behind the routes: the session, the queries, and all that moves money."""
 
-from pesalango_server.gateway.operations.c2b_single_stage import C2bSingleStage
+from functools import partial
+
+from pesalango_server.engine.registry import PAYMENTS
 from pesalango_server.gateway.operations.get_session import GetSession, Seeder
+from pesalango_server.gateway.operations.payment import Payment
 from pesalango_server.gateway.operations.query_transaction_status import QueryTransactionStatus
-from pesalango_server.gateway.use_case import Place, UseCaseFactory
+from pesalango_server.gateway.use_case import UseCaseFactory
 
-ROUTED = ("get_session", "c2b_single_stage", "query_transaction_status")
+ROUTED = (
+    "get_session",
+    *(payment.operation.name for payment in PAYMENTS),
+    "query_transaction_status",
+)
 """Operations that are served today; the catalog describes all."""
 
 
 def make_use_cases(seeder: Seeder) -> dict[str, UseCaseFactory]:
     """The operations that are routed, by name; `seeder` knows a new ledger's first parties."""
-
-    def make_get_session(place: Place) -> GetSession:
-        return GetSession(place, seeder)
-
     return {
-        "get_session": make_get_session,
-        "c2b_single_stage": C2bSingleStage,
+        "get_session": partial(GetSession, seeder=seeder),
+        **{payment.operation.name: partial(Payment, use_case=payment) for payment in PAYMENTS},
         "query_transaction_status": QueryTransactionStatus,
     }
 

@@ -64,13 +64,23 @@ FIND_QUERIED_BY_KEY: Final = declare_query(
 FIND_QUERIED_PAYMENTS: Final = declare_query(
     "find_queried_payments",
     Schema.ENVIRONMENT,
-    columns="id, operation, application, organisation_code, counterparty, state",
+    columns=(
+        "id, application, organisation_code, parties_by, first_party, second_party,"
+        " reversed_in_full, state"
+    ),
     text=(
-        "SELECT p.id AS id, p.operation AS operation, p.application AS application,"
-        " p.organisation_code AS organisation_code, p.counterparty AS counterparty,"
+        "SELECT p.id AS id, p.application AS application,"
+        " p.organisation_code AS organisation_code,"
+        " coalesce(u.operation, p.operation) AS parties_by,"
+        " coalesce(u.organisation_code, p.organisation_code) AS first_party,"
+        " coalesce(u.counterparty, p.counterparty) AS second_party,"
+        " CASE WHEN (SELECT sum(r.amount_minor) FROM reversals AS r WHERE r.ledger = p.ledger"
+        " AND r.original = p.id) >= p.amount_minor THEN 1 ELSE 0 END AS reversed_in_full,"
         " coalesce((SELECT c.state FROM payment_changes AS c WHERE c.ledger = p.ledger"
         " AND c.payment = p.id ORDER BY c.id DESC LIMIT 1), p.state) AS state"
         " FROM {input} CROSS JOIN payments AS p"
+        " LEFT JOIN reversals AS v ON v.ledger = p.ledger AND v.reversal = p.id"
+        " LEFT JOIN payments AS u ON u.ledger = v.ledger AND u.id = v.original"
         " WHERE p.ledger = input.ledger AND p.id = input.payment"
     ),
     set_columns="ledger bigint, payment bigint",
@@ -78,13 +88,18 @@ FIND_QUERIED_PAYMENTS: Final = declare_query(
 
 
 class _Found(msgspec.Struct, frozen=True, array_like=True):
-    """A payment that the reference may mean."""
+    """A payment that the reference may mean.
+
+    The two parties of a reversal are those of what it reversed, made by the operation `parties_by`.
+    """
 
     id: int
-    operation: int
     application: int
     organisation_code: str
-    counterparty: str
+    parties_by: int
+    first_party: str
+    second_party: str
+    reversed_in_full: int
     state: int
 
 
@@ -143,7 +158,7 @@ class QueryTransactionStatus:
                 "original_transaction_id": (
                     transaction_id if found.state in _STATES_WITH_ID else NOT_AVAILABLE
                 ),
-                "reversed": "False",
+                "reversed": str(bool(found.reversed_in_full)),
             },
         )
 
@@ -232,7 +247,7 @@ def _choose(question: _Question, payments: dict[int, _Found], by_key: list[int])
 
 
 def _is_party(question: _Question, found: _Found) -> bool:
-    if found.organisation_code == question.organisation_code:
+    if found.first_party == question.organisation_code:
         return True
-    is_between_organisations = found.operation == OperationKind.B2B_PAYMENT
-    return is_between_organisations and found.counterparty == question.organisation_code
+    is_between_organisations = found.parties_by == OperationKind.B2B_PAYMENT
+    return is_between_organisations and found.second_party == question.organisation_code

@@ -1,21 +1,19 @@
-"""A customer pays an organisation: one command to the engine, one answer."""
+"""The operations that move money: one command to the engine, one answer."""
 
 from typing import Final
 
 from pesalango_server.applications.model import Application
 from pesalango_server.catalog.codes import INTERNAL_ERROR, SERVICE_UNAVAILABLE
 from pesalango_server.catalog.model import Operation
-from pesalango_server.catalog.operations.c2b_single_stage import OPERATION
 from pesalango_server.catalog.questions import Checked
 from pesalango_server.catalog.triggers import find_trigger
 from pesalango_server.gateway.answers import Answer
 from pesalango_server.gateway.use_case import Place, send_command, withhold_after_fault
-from pesalango_server.kernel.invariant import ensure
+from pesalango_server.kernel.invariant import ensure, expect
 from pesalango_server.kernel.message import AnyOutcome, Fault, FaultKind, PaymentOutcome
-from pesalango_server.ledger.model import OperationKind
-from pesalango_server.ledger.statuses import Status
-from pesalango_server.payments.commands import TakeC2b
+from pesalango_server.ledger.statuses import State
 from pesalango_server.payments.outcomes import CODES, TRIGGERED_STATUSES
+from pesalango_server.payments.taking import Asked, PaymentUseCase
 
 _CODES: Final[dict[int, str]] = {int(status): code for status, code in CODES.items()}
 _FAULT_CODES: Final = {
@@ -24,52 +22,50 @@ _FAULT_CODES: Final = {
 }
 
 
-class C2bSingleStage:
+class Payment:
     """See `UseCase`."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Place, use_case: PaymentUseCase) -> None:
         self._place = place
         self._environment = place.environment
         self._market = place.market.path_value
         self._has_triggers = place.environment.name == "sandbox"
+        self._operation = operation = use_case.operation
+        self._kind = use_case.command.kind
+        self._make_command = use_case.make
         installation = place.configuration.installation
         self._make_duplicate_key = installation.duplicate_keys.make
+        self._decode_transaction_id = installation.ids.decode_transaction_id
         self._encode_id = installation.ids.encode
-        self._success = _split_success(OPERATION)
-        self._success_status = OPERATION.success.http_status
-        self._success_code = OPERATION.success.code
+        self._success = _split_success(operation)
+        self._success_status = operation.success.http_status
+        self._success_code = operation.success.code
 
     async def answer(self, application: Application, checked: Checked) -> Answer:
         """See `UseCase.answer`."""
         environment = self._environment
         values = checked.values
         reference = values["third_party_conversation_id"]
-        organisation_code = values["service_provider_code"]
-        trigger = find_trigger(OPERATION, checked) if self._has_triggers else None
+        trigger = find_trigger(self._operation, checked) if self._has_triggers else None
         ledger = await environment.find_ledger(
             application.environments[environment.name].world, self._market
         )
-        ensure(ledger is not None, "a session belongs to a ledger that was opened")
-        command = TakeC2b(
-            ledger or 0,
+        asked = Asked(
+            expect(ledger, "a session belongs to a ledger that was opened"),
             application.id,
-            organisation_code,
-            organisation_code in application.organisations,
-            values["customer_msisdn"],
+            application.organisations,
+            values,
             checked.amount_minor or 0,
-            values["transaction_reference"],
-            reference,
-            values["purchased_items_description"],
             self._make_duplicate_key(
-                application=application.id,
-                operation=OperationKind.C2B_SINGLE_STAGE,
-                reference=reference,
+                application=application.id, operation=self._kind, reference=reference
             ),
             0 if trigger is None else TRIGGERED_STATUSES[trigger.code],
+            self._decode_transaction_id,
             environment.approves_unscripted,
             environment.wait_ms,
+            environment.b2b_payer_may_reverse,
         )
-        outcome = await send_command(self._place, command)
+        outcome = await send_command(self._place, self._make_command(asked))
         try:
             return self._render(outcome, reference)
         except Exception as fault:
@@ -80,8 +76,8 @@ class C2bSingleStage:
         if isinstance(outcome, Fault):
             return answers.refuse(_FAULT_CODES[outcome.kind], third_party_conversation_id=reference)
         ensure(isinstance(outcome, PaymentOutcome), "a payment has the outcome of a payment")
-        payment, status = outcome.payment, outcome.status  # type: ignore[union-attr]
-        if status == Status.COMPLETED:
+        payment, state, status = outcome.payment, outcome.state, outcome.status  # type: ignore[union-attr]
+        if state == State.COMPLETED:
             transaction_id, conversation_id = self._encode_id(payment)
             # The reference passed its pattern, in which nothing needs escaping.
             head, before_conversation, before_reference, end = self._success

@@ -1,0 +1,25 @@
+"""Settings: one table of them, where their values come from, and the page that tells of them."""
+
+from pesalango_server.settings.database import mask_database
+from pesalango_server.settings.loading import SettingsError, find_settings_file, load_settings
+from pesalango_server.settings.reference import render_settings_markdown
+from pesalango_server.settings.table import (
+    ENVIRONMENT_PREFIX,
+    NOT_FLAGS,
+    SETTING_NAMES,
+    Settings,
+    environment_name,
+)
+
+__all__ = [
+    "ENVIRONMENT_PREFIX",
+    "NOT_FLAGS",
+    "SETTING_NAMES",
+    "Settings",
+    "SettingsError",
+    "environment_name",
+    "find_settings_file",
+    "load_settings",
+    "mask_database",
+    "render_settings_markdown",
+]
