@@ -9,8 +9,9 @@ Each combination is made once. What is asked for without a fault is in order.
 
 import base64
 import json
-from collections.abc import Iterator, Mapping
-from itertools import count
+from collections.abc import Collection, Iterator, Mapping
+from decimal import Decimal
+from itertools import combinations, count
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlencode
@@ -39,8 +40,16 @@ SETTINGS = {
 }
 
 C2B = "c2bPayment/singleStage/"
+B2C = "b2cPayment/"
+B2B = "b2bPayment/"
+REVERSAL = "reversal/"
 QUERY = "queryTransactionStatus/"
 SESSION = "getSession/"
+
+METHODS = {C2B: "POST", B2C: "POST", B2B: "POST", REVERSAL: "PUT", QUERY: "GET", SESSION: "GET"}
+
+ORIGINALS_MAX = 400
+"""Organisations that the world's applications act for before there are any."""
 
 
 class Application(msgspec.Struct, frozen=True):
@@ -49,6 +58,14 @@ class Application(msgspec.Struct, frozen=True):
     id: int
     api_key: str
     bearer: str
+
+
+class Original(msgspec.Struct, frozen=True):
+    """A completed payment between an organisation and a customer."""
+
+    organisation: str
+    msisdn: str
+    transaction_id: str
 
 
 class World:
@@ -65,6 +82,8 @@ class World:
         self._applications: dict[frozenset[str], Application] = {}
         self._organisations: dict[frozenset[str], str] = {}
         self._customers: dict[frozenset[str], str] = {}
+        self._originals: dict[frozenset[str], Original] = {}
+        self._original_codes = (f"OLD{number:03d}" for number in range(ORIGINALS_MAX))
         self._public_keys: dict[str, RSAPublicKey] = {}
 
     # --- who there is ----------------------------------------------------------------------------
@@ -77,7 +96,7 @@ class World:
             if "source" in wanted:
                 settings["sources"] = ["198.51.100.0/24"]
             if "product" in wanted:
-                settings["products"] = ["b2c"]
+                settings["products"] = ["beneficiary_name"]
             if "organisation" not in wanted:
                 settings["organisations"] = [self.organisation(), *self._list_faulty()]
             if "unpromoted" in wanted:
@@ -86,11 +105,15 @@ class World:
         return self._applications[wanted]
 
     def _list_faulty(self) -> list[str]:
+        faults = ("suspended", "product", "poor")
         return [
-            self.organisation("suspended"),
-            self.organisation("product"),
-            self.organisation("suspended", "product"),
+            *(
+                self.organisation(*chosen)
+                for size in range(1, len(faults) + 1)
+                for chosen in combinations(faults, size)
+            ),
             "NOBODY",
+            *(f"OLD{number:03d}" for number in range(ORIGINALS_MAX)),
         ]
 
     def add_application(self, **settings: Any) -> Application:
@@ -125,19 +148,28 @@ class World:
         return self.call("GET", SESSION, headers=headers, **changes)
 
     def organisation(self, *faults: str) -> str:
-        """`suspended`, `product` (it has none)."""
+        """`suspended`, `product` (it has none that is served), `poor`."""
         wanted = frozenset(faults)
         if wanted not in self._organisations:
             code = f"SHOP{next(self._codes)}"
             self._organisations[wanted] = code
-            settings: dict[str, Any] = {"code": code, "name": "A Shop", "market": MARKET}
-            if "product" in wanted:
-                settings["products"] = ["b2c"]
-            self.admin.call("POST", "organisations", settings)
-            if "suspended" in wanted:
-                change = {"market": MARKET, "status": "suspended"}
-                self.admin.call("PATCH", f"organisations/{code}", change)
+            self.add_organisation(code, balance="0" if "poor" in wanted else "1000000")
+            self.spoil_organisation(code, wanted)
         return self._organisations[wanted]
+
+    def add_organisation(self, code: str, *, balance: str) -> None:
+        settings = {"code": code, "name": "A Shop", "market": MARKET, "balance": balance}
+        self.admin.call("POST", "organisations", settings)
+
+    def spoil_organisation(self, code: str, faults: Collection[str]) -> None:
+        """`suspended`, `product`."""
+        change: dict[str, Any] = {"market": MARKET}
+        if "product" in faults:
+            change["products"] = ["beneficiary_name"]
+        if "suspended" in faults:
+            change["status"] = "suspended"
+        if len(change) > 1:
+            self.admin.call("PATCH", f"organisations/{code}", change)
 
     def customer(self, *faults: str) -> str:
         """`locked`, `never` (answers), `decline`, `wrong_pin`, `poor`."""
@@ -158,6 +190,55 @@ class World:
                 self.admin.script(msisdn, script)
         return self._customers[wanted]
 
+    def original(self, *faults: str) -> "Original":
+        """A completed payment and its organisation, of which 10.00 can be given back.
+
+        `suspended`, `product`: the organisation's; `locked`: the money went to a customer who is;
+        `poor`: the organisation has spent it; `reversed`: in full; `reversal`: it is one itself.
+        """
+        wanted = frozenset(faults)
+        if wanted not in self._originals:
+            self._originals[wanted] = self.make_original(*faults)
+        return self._originals[wanted]
+
+    def make_original(self, *faults: str) -> "Original":
+        """One that nobody else knows; see `original`."""
+        code = next(self._original_codes)
+        is_b2c = "locked" in faults
+        self.add_organisation(code, balance="10" if is_b2c else "0")
+        msisdn = self.make_customer(balance="0" if is_b2c else "10")
+        parties = {"ServiceProviderCode": code, "CustomerMSISDN": msisdn}
+        transaction_id = self.succeed(B2C if is_b2c else C2B, **parties)
+        payment = {"ServiceProviderCode": code, "TransactionID": transaction_id}
+        left = "10"
+        if "reversed" in faults:
+            self.succeed(REVERSAL, **payment)
+            left = "0"
+        if "reversal" in faults:
+            transaction_id = self.succeed(REVERSAL, **payment, ReversalAmount="4")
+            left = "6"
+        if "poor" in faults and left != "0":
+            self.succeed(B2C, **parties, Amount=left)
+        if is_b2c:
+            self.admin.call(
+                "POST", f"customers/{msisdn}/status", {"market": MARKET, "status": "locked"}
+            )
+        self.spoil_organisation(code, faults)
+        return Original(code, msisdn, transaction_id)
+
+    def make_customer(self, *, balance: str) -> str:
+        """One that nobody else knows."""
+        msisdn = str(next(self._numbers))
+        settings = {
+            "msisdn": msisdn,
+            "first_name": "Neema",
+            "last_name": "Kessy",
+            "market": MARKET,
+            "balance": balance,
+        }
+        self.admin.call("POST", "customers", settings)
+        return msisdn
+
     def reference(self) -> str:
         """A ThirdPartyConversationID that nobody has used."""
         return f"reference{next(self._references)}"
@@ -175,20 +256,84 @@ class World:
         return f"Bearer {base64.b64encode(ciphertext).decode()}"
 
     def payment(self, **changes: str | None) -> dict[str, str]:
-        """The parameters of a good payment; None takes one away."""
+        """The parameters of a good C2B; None takes one away."""
+        return self.parameters(C2B, **changes)
+
+    def parameters(self, operation: str, **changes: str | None) -> dict[str, str]:
+        """The parameters of a good request to move money; None takes one away."""
+        common = {"input_Country": COUNTRY, "input_ThirdPartyConversationID": self.reference()}
+        if operation == REVERSAL:
+            if changes.keys() & {"TransactionID", "ServiceProviderCode"}:
+                original = Original("", "", "")
+            else:
+                original = self.make_original()
+            return _change(
+                {
+                    **common,
+                    "input_TransactionID": original.transaction_id,
+                    "input_ServiceProviderCode": original.organisation,
+                },
+                changes,
+            )
+        common |= {
+            "input_Amount": "10.00",
+            "input_Currency": CURRENCY,
+            "input_TransactionReference": "T1",
+        }
+        if operation == B2B:
+            return _change(
+                {
+                    **common,
+                    "input_PrimaryPartyCode": self.organisation(),
+                    "input_ReceiverPartyCode": self.receiver(),
+                    "input_PurchasedItemsDesc": "Two bags of rice",
+                },
+                changes,
+            )
+        items = "input_PaymentItemsDesc" if operation == B2C else "input_PurchasedItemsDesc"
         return _change(
             {
-                "input_Amount": "10.00",
-                "input_CustomerMSISDN": self.customer(),
-                "input_Country": COUNTRY,
-                "input_Currency": CURRENCY,
+                **common,
+                "input_CustomerMSISDN": changes.get("CustomerMSISDN") or self.customer(),
                 "input_ServiceProviderCode": self.organisation(),
-                "input_TransactionReference": "T1",
-                "input_ThirdPartyConversationID": self.reference(),
-                "input_PurchasedItemsDesc": "Two bags of rice",
+                items: "Two bags of rice",
             },
             changes,
         )
+
+    def receiver(self, *faults: str) -> str:
+        """An organisation that no application acts for; `suspended`."""
+        wanted = frozenset({"receiver", *faults})
+        if wanted not in self._organisations:
+            code = f"MILL{next(self._codes)}"
+            self._organisations[wanted] = code
+            self.add_organisation(code, balance="0")
+            self.spoil_organisation(code, wanted)
+        return self._organisations[wanted]
+
+    def send(
+        self, operation: str, application: Application | None = None, /, **changes: str | None
+    ) -> tuple[int, dict[str, str]]:
+        """Status and JSON of the answer to a request to move money."""
+        reply = self.call(
+            METHODS[operation],
+            operation,
+            headers=self.signed(application),
+            body=self.parameters(operation, **changes),
+        )
+        return reply.status, json.loads(reply.body)
+
+    def succeed(self, operation: str, **changes: str | None) -> str:
+        """The TransactionID of a request that must succeed."""
+        _, answer = self.send(operation, **changes)
+        assert answer["output_ResponseCode"] == "INS-0", answer
+        return answer["output_TransactionID"]
+
+    def read_balance(self, party: str) -> Decimal:
+        """What a customer (by number) or an organisation (by code) has."""
+        kind = "customers" if party.isdigit() else "organisations"
+        found = self.admin.call("GET", f"{kind}/{party}?market={MARKET}")
+        return Decimal(found["balance"])
 
     def question(self, query_reference: str, **changes: str | None) -> dict[str, str]:
         """The parameters of a good status query."""
@@ -234,11 +379,8 @@ class World:
     def pay(
         self, application: Application | None = None, /, **changes: str | None
     ) -> tuple[int, dict[str, str]]:
-        """Status and JSON of the answer to a payment."""
-        reply = self.call(
-            "POST", C2B, headers=self.signed(application), body=self.payment(**changes)
-        )
-        return reply.status, json.loads(reply.body)
+        """Status and JSON of the answer to a C2B."""
+        return self.send(C2B, application, **changes)
 
     def start_payment(self, **changes: str | None) -> "StartedPayment":
         """Send a payment, and do other things before its answer is read."""

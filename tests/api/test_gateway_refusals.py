@@ -12,7 +12,18 @@ from urllib.parse import urlencode
 
 import pytest
 
-from tests.api.gateway_world import C2B, MARKET, ORIGIN, QUERY, SESSION, World
+from tests.api.gateway_world import (
+    B2B,
+    B2C,
+    C2B,
+    MARKET,
+    METHODS,
+    ORIGIN,
+    QUERY,
+    REVERSAL,
+    SESSION,
+    World,
+)
 from tests.unit.http_server import Reply
 
 
@@ -31,7 +42,7 @@ class Request:
     def __init__(self, world: World, operation: str) -> None:
         self.world = world
         self.operation = operation
-        self.method = "POST" if operation == C2B else "GET"
+        self.method = METHODS[operation]
         self.market = MARKET
         self.path: str | None = None
         self.headers = {"Origin": ORIGIN}
@@ -39,6 +50,8 @@ class Request:
         self.application: set[str] = set()
         self.organisation: set[str] = set()
         self.customer: set[str] = set()
+        self.receiver: set[str] = set()
+        self.original: set[str] = set()
         self.parameters: dict[str, str | None] = {}
         self.is_unreadable = self.is_too_large = self.is_repeated = False
 
@@ -46,16 +59,7 @@ class Request:
         """Make what the request speaks of, and send it."""
         world = self.world
         application = world.application(*self.application)
-        parameters: dict[str, str] = {}
-        if self.operation == C2B:
-            parameters = world.payment(
-                CustomerMSISDN=world.customer(*self.customer),
-                ServiceProviderCode=world.organisation(*self.organisation),
-            )
-        elif self.operation == QUERY:
-            parameters = world.question(
-                "neverheardof", ServiceProviderCode=world.organisation(*self.organisation)
-            )
+        parameters = self._make_parameters()
         changed: dict[str, str | None] = {**parameters, **self.parameters}
         parameters = {name: text for name, text in changed.items() if text is not None}
         secret = application.bearer
@@ -68,14 +72,11 @@ class Request:
         if self.is_too_large:
             body = body.ljust(70_000)
         if self.is_repeated:
-            world.call(
-                "POST",
-                C2B,
-                headers=world.signed(application),
-                body=world.payment(
-                    ThirdPartyConversationID=parameters["input_ThirdPartyConversationID"]
-                ),
-            )
+            changes = {"ThirdPartyConversationID": parameters["input_ThirdPartyConversationID"]}
+            if self.operation == REVERSAL:
+                changes["TransactionID"] = "0000000000003"
+                changes["ServiceProviderCode"] = "NOBODY"
+            world.send(self.operation, application, **changes)
         return world.call(
             self.method,
             self.operation,
@@ -83,6 +84,32 @@ class Request:
             body=body,
             market=self.market,
             path=self.path,
+        )
+
+    def _make_parameters(self) -> dict[str, str]:
+        world, operation = self.world, self.operation
+        if operation == SESSION:
+            return {}
+        if operation == REVERSAL:
+            original = world.original(*self.original, *self.organisation)
+            return world.parameters(
+                REVERSAL,
+                TransactionID=original.transaction_id,
+                ServiceProviderCode=original.organisation,
+            )
+        organisation = world.organisation(*self.organisation)
+        if operation == QUERY:
+            return world.question("neverheardof", ServiceProviderCode=organisation)
+        if operation == B2B:
+            return world.parameters(
+                B2B,
+                PrimaryPartyCode=organisation,
+                ReceiverPartyCode=world.receiver(*self.receiver),
+            )
+        return world.parameters(
+            operation,
+            CustomerMSISDN=world.customer(*self.customer),
+            ServiceProviderCode=organisation,
         )
 
 
@@ -184,6 +211,96 @@ C2B_ROWS = (
     Row("balance", 422, "INS-2006", add_to("customer", "poor"), "poor"),
 )
 
+B2C_ROWS = (
+    *DOOR,
+    Row("product of application", 400, "INS-997", add_to("application", "product"), "product"),
+    Row("unreadable", 400, "INS-21", set_to(is_unreadable=True), "size"),
+    Row("missing", 400, "INS-20", parameter("PaymentItemsDesc", None), "items"),
+    Row("amount", 400, "INS-15", parameter("Amount", "0.00"), "amount"),
+    Row("number", 400, "INS-2051", parameter("CustomerMSISDN", "25570"), *CUSTOMER),
+    Row("currency", 400, "INS-26", parameter("Currency", "TZ1"), "currency"),
+    Row("code", 400, "INS-13", parameter("ServiceProviderCode", "A-1"), *ORGANISATION, "poor"),
+    Row("reference", 400, "INS-17", parameter("TransactionReference", "x" * 21), "reference"),
+    Row("conversation", 400, "INS-28", parameter("ThirdPartyConversationID", "a,b"), "id"),
+    Row("items", 400, "INS-31", parameter("PaymentItemsDesc", "Rice, two"), "items"),
+    Row("response url", 400, "INS-21", parameter("ResponseURL", "ftp://x.example/"), "url"),
+    Row("country", 400, "INS-998", parameter("Country", "GHA"), "country"),
+    Row("other currency", 400, "INS-26", parameter("Currency", "GHS"), "currency"),
+    Row("duplicate", 409, "INS-10", set_to(is_repeated=True), "id", "product", "source", "foreign"),
+    Row("trigger", 408, "INS-9", parameter("CustomerMSISDN", "000000000004"), *CUSTOMER),
+    Row("nobody's code", 400, "INS-13", parameter("ServiceProviderCode", "NOBODY"), *ORGANISATION, "poor"),
+    Row("suspended", 400, "INS-13", add_to("organisation", "suspended"), "suspended"),
+    Row("foreign", 400, "INS-13", add_to("application", "organisation"), "foreign"),
+    Row("product of organisation", 400, "INS-997", add_to("organisation", "product"), "unserved"),
+    Row("nobody's number", 400, "INS-2051", parameter("CustomerMSISDN", "255999999999"), *CUSTOMER),
+    Row("locked", 401, "INS-6", add_to("customer", "locked"), "locked"),
+    Row("balance", 422, "INS-2006", add_to("organisation", "poor"), "poor"),
+)  # fmt: skip
+
+RECEIVER = ("receiver", "closed")
+
+B2B_ROWS = (
+    *DOOR,
+    Row("product of application", 400, "INS-997", add_to("application", "product"), "product"),
+    Row("unreadable", 400, "INS-21", set_to(is_unreadable=True), "size"),
+    Row("missing", 400, "INS-20", parameter("PurchasedItemsDesc", None), "items"),
+    Row("amount", 400, "INS-15", parameter("Amount", "10."), "amount"),
+    Row("receiver", 400, "INS-13", parameter("ReceiverPartyCode", "A-1"), *RECEIVER),
+    Row("currency", 400, "INS-26", parameter("Currency", "TZ1"), "currency"),
+    Row("code", 400, "INS-13", parameter("PrimaryPartyCode", "A-1"), *ORGANISATION, "poor"),
+    Row("reference", 400, "INS-17", parameter("TransactionReference", "x" * 21), "reference"),
+    Row("conversation", 400, "INS-28", parameter("ThirdPartyConversationID", "a,b"), "id"),
+    Row("items", 400, "INS-30", parameter("PurchasedItemsDesc", "Rice, two"), "items"),
+    Row("response url", 400, "INS-21", parameter("ResponseURL", "ftp://x.example/"), "url"),
+    Row("country", 400, "INS-998", parameter("Country", "GHA"), "country"),
+    Row("other currency", 400, "INS-26", parameter("Currency", "GHS"), "currency"),
+    Row("duplicate", 409, "INS-10", set_to(is_repeated=True), "id", "product", "source", "foreign"),
+    Row("trigger", 408, "INS-9", parameter("ReceiverPartyCode", "000004"), *RECEIVER),
+    Row("nobody's code", 400, "INS-13", parameter("PrimaryPartyCode", "NOBODY"), *ORGANISATION, "poor"),
+    Row("suspended", 400, "INS-13", add_to("organisation", "suspended"), "suspended"),
+    Row("foreign", 400, "INS-13", add_to("application", "organisation"), "foreign"),
+    Row("nobody's receiver", 400, "INS-13", parameter("ReceiverPartyCode", "NOBODY"), *RECEIVER),
+    Row("closed receiver", 400, "INS-13", add_to("receiver", "suspended"), "closed"),
+    Row("product of organisation", 400, "INS-997", add_to("organisation", "product"), "unserved"),
+    Row("balance", 422, "INS-2006", add_to("organisation", "poor"), "poor"),
+)  # fmt: skip
+
+
+def of_others(request: Request) -> None:
+    """The transaction of another organisation."""
+    transaction_id = request.world.original("of others").transaction_id
+    request.parameters["input_TransactionID"] = transaction_id
+
+
+# One TransactionID stands for one payment, and money that went to a customer is not with the shop.
+ORIGINAL = ("transaction", "past", "payee")
+
+REVERSAL_ROWS = (
+    *DOOR,
+    Row("product of application", 400, "INS-997", add_to("application", "product"), "product"),
+    Row("unreadable", 400, "INS-21", set_to(is_unreadable=True), "size"),
+    Row("missing", 400, "INS-20", parameter("TransactionID", None), *ORIGINAL),
+    Row("amount", 400, "INS-15", parameter("ReversalAmount", "1e1"), "amount"),
+    Row("transaction", 400, "INS-18", parameter("TransactionID", "A-1"), *ORIGINAL),
+    Row("code", 400, "INS-13", parameter("ServiceProviderCode", "A-1"), *ORGANISATION),
+    Row("conversation", 400, "INS-28", parameter("ThirdPartyConversationID", "a,b"), "id"),
+    Row("response url", 400, "INS-21", parameter("ResponseURL", "ftp://x.example/"), "url"),
+    Row("country", 400, "INS-998", parameter("Country", "GHA"), "country"),
+    Row("duplicate", 409, "INS-10", set_to(is_repeated=True), "id", "product", "source", "foreign"),
+    Row("trigger", 422, "INS-2006", parameter("TransactionID", "0000000000005"), *ORIGINAL),
+    Row("nobody's code", 400, "INS-13", parameter("ServiceProviderCode", "NOBODY"), *ORGANISATION),
+    Row("suspended", 400, "INS-13", add_to("organisation", "suspended"), "suspended"),
+    Row("foreign", 400, "INS-13", add_to("application", "organisation"), "foreign"),
+    Row("product of organisation", 400, "INS-997", add_to("organisation", "product"), "unserved"),
+    Row("unknown", 400, "INS-18", parameter("TransactionID", "A1b2C3d4E5f6"), *ORIGINAL),
+    Row("of others", 400, "INS-35", of_others, *ORIGINAL),
+    Row("reversed", 401, "INS-6", add_to("original", "reversed"), "past"),
+    Row("is a reversal", 401, "INS-6", add_to("original", "reversal"), "past"),
+    Row("too much", 400, "INS-15", parameter("ReversalAmount", "10.01"), "amount"),
+    Row("locked", 401, "INS-6", add_to("original", "locked"), "payee"),
+    Row("balance", 422, "INS-2006", add_to("original", "poor"), "payee"),
+)
+
 QUERY_ROWS = (
     *DOOR,
     Row("product of application", 400, "INS-997", add_to("application", "product"), "product"),
@@ -207,7 +324,14 @@ SESSION_ROWS = (
     Row("unpromoted", 400, "INS-989", add_to("application", "unpromoted"), "unpromoted"),
 )
 
-TABLES = {C2B: C2B_ROWS, QUERY: QUERY_ROWS, SESSION: SESSION_ROWS}
+TABLES = {
+    C2B: C2B_ROWS,
+    B2C: B2C_ROWS,
+    B2B: B2B_ROWS,
+    REVERSAL: REVERSAL_ROWS,
+    QUERY: QUERY_ROWS,
+    SESSION: SESSION_ROWS,
+}
 ONE_FAULT = [(operation, row) for operation, rows in TABLES.items() for row in rows]
 TWO_FAULTS = [
     (operation, first, second)
@@ -259,11 +383,27 @@ def test_a_refusal_has_the_fields_of_the_page(world: World, operation: str, row:
     request = Request(world, operation)
     row.fault(request)
     content = json.loads(request.send().body)
+    money = [
+        "ResponseCode",
+        "ResponseDesc",
+        "TransactionID",
+        "ConversationID",
+        "ThirdPartyConversationID",
+    ]
     fields = {
-        C2B: ["ResponseCode", "ResponseDesc", "TransactionID", "ConversationID", "ThirdPartyConversationID"],
-        QUERY: ["ResponseCode", "ResponseDesc", "ConversationID", "ThirdPartyConversationID", "OriginalTransactionID"],
+        C2B: money,
+        B2C: money,
+        B2B: money,
+        REVERSAL: money,
+        QUERY: [
+            "ResponseCode",
+            "ResponseDesc",
+            "ConversationID",
+            "ThirdPartyConversationID",
+            "OriginalTransactionID",
+        ],
         SESSION: ["ResponseCode", "ResponseDesc", "error"],
-    }[operation]  # fmt: skip
+    }[operation]
     assert list(content) == [f"output_{name}" for name in fields]
     assert content.get("output_TransactionID", "N/A") == "N/A"
     assert content.get("output_OriginalTransactionID", "N/A") == "N/A"

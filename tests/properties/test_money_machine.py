@@ -20,6 +20,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from pesalango_server.engine.faults import Point
 from pesalango_server.kernel.message import Done, PaymentOutcome
 from pesalango_server.ledger.model import Answer
 from pesalango_server.ledger.parties import (
@@ -29,7 +30,13 @@ from pesalango_server.ledger.parties import (
     SetOrganisation,
 )
 from pesalango_server.ledger.statuses import FINAL_STATES, State, Status
-from pesalango_server.payments.commands import AnswerPrompt, ExpirePrompt, TakeC2b
+from pesalango_server.payments.commands import (
+    AnswerPrompt,
+    ExpirePrompt,
+    TakeC2b,
+    TakePayment,
+    TakeReversal,
+)
 from tests.store.engine_fixture import (
     LOCKED,
     PAYER,
@@ -37,18 +44,42 @@ from tests.store.engine_fixture import (
     POOR,
     POOR_MINOR,
     SHOP,
+    SHOP_WITHOUT_PRODUCTS,
     SUSPENDED_SHOP,
     WAIT_MS,
     Rig,
+    make_b2b,
+    make_b2c,
     make_c2b,
+    make_reversal,
     open_copy,
+    run_batch,
 )
 
 SHOP_MINOR = 500_00
 
 CUSTOMERS = st.sampled_from((PAYER, POOR, LOCKED))
 ORGANISATIONS = st.sampled_from((SHOP, SUSPENDED_SHOP))
+CRASHES = st.sampled_from(
+    (None,) * 6
+    + (Point.TAKEN, Point.LOCKED, Point.WRITTEN, Point.COMMITTING, Point.COMMITTED, Point.COMMITTED)
+)
 AMOUNTS_MINOR = st.sampled_from((1, 5, 6, 100_00, 999_99, 1_000_00))
+
+
+class _Crash(BaseException):
+    """Ends an engine where it stands: nothing of it catches this."""
+
+
+class _CrashAt:
+    """See `FaultPort`."""
+
+    def __init__(self, point: Point) -> None:
+        self._point = point
+
+    def reach(self, point: Point) -> None:
+        if point == self._point:
+            raise _Crash
 
 
 class MoneyMachine(RuleBasedStateMachine):
@@ -68,8 +99,9 @@ class MoneyMachine(RuleBasedStateMachine):
             LOCKED: PAYER_MINOR,
             SHOP: SHOP_MINOR,
         }
-        self.balances[SUSPENDED_SHOP] = 0
-        self.known: dict[int, TakeC2b] = {}
+        self.balances[SUSPENDED_SHOP] = self.balances[SHOP_WITHOUT_PRODUCTS] = 0
+        self.known: dict[int, TakePayment] = {}
+        self.left: dict[int, int] = {}
         self.standings: dict[int, tuple[State, Status]] = {}
         self.funded: dict[str, int] = {}
         self.count = 0
@@ -91,6 +123,7 @@ class MoneyMachine(RuleBasedStateMachine):
         approves=st.booleans(),
         repeats=st.booleans(),
         wait_ms=st.sampled_from((WAIT_MS, 1_000)),
+        crash_at=CRASHES,
     )
     def pay(
         self,
@@ -100,23 +133,123 @@ class MoneyMachine(RuleBasedStateMachine):
         approves: bool,
         repeats: bool,
         wait_ms: int,
+        crash_at: Point | None,
     ) -> Any:
-        """One payment, or two with one conversation id in one batch."""
-        self.count += 1
         command = make_c2b(
-            reference=f"reference {self.count}",
+            reference=self._new_reference(),
             msisdn=msisdn,
             organisation=organisation,
             amount_minor=amount_minor,
             approves_unscripted=approves,
             wait_ms=wait_ms,
         )
+        return self._take(command, repeats=repeats, crash_at=crash_at)
+
+    @rule(
+        target=payments,
+        msisdn=CUSTOMERS,
+        organisation=ORGANISATIONS,
+        amount_minor=AMOUNTS_MINOR,
+        repeats=st.booleans(),
+        crash_at=CRASHES,
+    )
+    def pay_out(
+        self,
+        msisdn: str,
+        organisation: str,
+        amount_minor: int,
+        repeats: bool,
+        crash_at: Point | None,
+    ) -> Any:
+        command = make_b2c(
+            reference=self._new_reference(),
+            msisdn=msisdn,
+            organisation=organisation,
+            amount_minor=amount_minor,
+        )
+        return self._take(command, repeats=repeats, crash_at=crash_at)
+
+    @rule(
+        target=payments,
+        payer=ORGANISATIONS,
+        payee=st.sampled_from((SHOP, SUSPENDED_SHOP, SHOP_WITHOUT_PRODUCTS)),
+        amount_minor=AMOUNTS_MINOR,
+        repeats=st.booleans(),
+        crash_at=CRASHES,
+    )
+    def pay_supplier(
+        self, payer: str, payee: str, amount_minor: int, repeats: bool, crash_at: Point | None
+    ) -> Any:
+        command = make_b2b(
+            reference=self._new_reference(),
+            organisation=payer,
+            receiver=payee,
+            amount_minor=amount_minor,
+        )
+        return self._take(command, repeats=repeats, crash_at=crash_at)
+
+    @rule(
+        target=payments,
+        original=payments,
+        organisation=ORGANISATIONS,
+        amount_minor=st.sampled_from((0, 0, 1, 3, 100_00)),
+        repeats=st.booleans(),
+        crash_at=CRASHES,
+    )
+    def reverse(
+        self,
+        original: int,
+        organisation: str,
+        amount_minor: int,
+        repeats: bool,
+        crash_at: Point | None,
+    ) -> Any:
+        command = make_reversal(
+            reference=self._new_reference(),
+            original=original,
+            organisation=organisation,
+            amount_minor=amount_minor,
+        )
+        return self._take(command, repeats=repeats, crash_at=crash_at)
+
+    def _new_reference(self) -> str:
+        self.count += 1
+        return f"reference {self.count}"
+
+    def _take(self, command: TakePayment, *, repeats: bool, crash_at: Point | None) -> int:
+        """One request, or two with one conversation id in one batch; perhaps it crashes first."""
+        if crash_at is not None:
+            recorded = self._crash(command, crash_at)
+            if recorded is not None:
+                return recorded
         first, *others = self.rig.run(*([command, command] if repeats else [command]))
         assert others in ([], [PaymentOutcome(0, State.NONE, Status.DUPLICATE)])
         assert isinstance(first, PaymentOutcome)
         self.known[first.payment] = command
         self._believe(first)
         return first.payment
+
+    def _crash(self, command: TakePayment, point: Point) -> int | None:
+        """End the engine at a point of the batch; the payment, where it was committed before."""
+        engine = self.rig.make_engine(faults=_CrashAt(point))
+        with pytest.raises(_Crash):
+            run_batch(engine, [command])
+        engine.writer.close()
+        self.restart()
+        key = command.duplicate_key
+        hexed = f"X'{key}'" if self.rig.dialect == "sqlite" else f"'\\x{key}'"
+        found = self.rig.sql(f"SELECT payment FROM duplicates WHERE key = {hexed}")
+        assert bool(found) is (point == Point.COMMITTED)
+        if not found:
+            return None
+        ((payment,),) = found
+        standing = self.rig.standing(payment)
+        assert standing is not None
+        self.known[payment] = command
+        self._believe(PaymentOutcome(payment, *standing))
+        # Who was not answered sends it again, and it counts once.
+        self.repeat(payment)
+        return int(payment)
 
     @rule(payment=payments)
     def repeat(self, payment: int) -> None:
@@ -178,7 +311,7 @@ class MoneyMachine(RuleBasedStateMachine):
 
     @rule(code=ORGANISATIONS, status=st.sampled_from((1, 1, 2)))
     def change_organisation(self, code: str, status: int) -> None:
-        self.rig.run(SetOrganisation(1, code, status, "c2b"))
+        self.rig.run(SetOrganisation(1, code, status, "b2b,b2c,c2b,reversal"))
 
     @rule(elapsed_ms=st.sampled_from((1, 500, 1_000, WAIT_MS)))
     def let_time_go_by(self, elapsed_ms: int) -> None:
@@ -206,9 +339,26 @@ class MoneyMachine(RuleBasedStateMachine):
             return
         self.standings[outcome.payment] = after
         if after[0] == State.COMPLETED:
-            command = self.known[outcome.payment]
-            self.balances[command.msisdn] -= command.amount_minor
-            self.balances[command.organisation_code] += command.amount_minor
+            payer, payee, amount_minor = self._what_moves(self.known[outcome.payment])
+            self.balances[payer] -= amount_minor
+            self.balances[payee] += amount_minor
+            if not isinstance(self.known[outcome.payment], TakeReversal):
+                self.left[outcome.payment] = amount_minor
+
+    def _what_moves(self, command: TakePayment) -> tuple[str, str, int]:
+        """Payer, payee and amount of a request that succeeded."""
+        if isinstance(command, TakeReversal):
+            original = self.known[command.original]
+            payer, payee, _ = self._what_moves(original)
+            assert command.organisation_code in (payer, payee)
+            left_minor = self.left[command.original]
+            amount_minor = command.amount_minor or left_minor
+            assert 0 < amount_minor <= left_minor
+            self.left[command.original] -= amount_minor
+            return payee, payer, amount_minor
+        parties = command.organisation_code, command.counterparty
+        payer, payee = parties if not isinstance(command, TakeC2b) else parties[::-1]
+        return payer, payee, command.amount_minor
 
     @invariant()
     def books_are_right(self) -> None:

@@ -27,8 +27,11 @@ from tests.store.engine_fixture import (
     SHOP_WITHOUT_PRODUCTS,
     SUSPENDED_SHOP,
     WAIT_MS,
+    make_b2b,
+    make_b2c,
     make_c2b,
     make_open_ledger,
+    make_reversal,
 )
 
 _TRIGGERS = sorted(TRIGGERED_STATUSES.values())
@@ -47,6 +50,9 @@ class CommandStream:
         self._codes = [SHOP, SHOP, SUSPENDED_SHOP, SHOP_WITHOUT_PRODUCTS, "999999"]
         self._kinds: dict[Callable[[int], Command], int] = {
             self._pay: 40,
+            self._pay_out: 10,
+            self._pay_supplier: 8,
+            self._reverse: 14,
             self._answer: 16,
             self._expire: 8,
             self._script: 6,
@@ -86,11 +92,9 @@ class CommandStream:
 
     def _pay(self, ledger: int) -> Command:
         chance = self._chance
-        if not self._references or chance.random() < 0.9:
-            self._references += 1
         return make_c2b(
             ledger=ledger,
-            reference=f"reference {self._references} “é”",
+            reference=self._reference(),
             msisdn=chance.choice(self._numbers),
             organisation=chance.choice(self._codes),
             amount_minor=chance.choice((1, 5, 999, 10_00, 300_00)),
@@ -99,6 +103,45 @@ class CommandStream:
             trigger=chance.choice(_TRIGGERS) if chance.random() < 0.1 else 0,
             approves_unscripted=chance.random() < 0.6,
             wait_ms=chance.choice((WAIT_MS, 5_000)),
+        )
+
+    def _reference(self) -> str:
+        if not self._references or self._chance.random() < 0.9:
+            self._references += 1
+        return f"reference {self._references} “é”"
+
+    def _pay_out(self, ledger: int) -> Command:
+        chance = self._chance
+        return make_b2c(
+            ledger=ledger,
+            reference=self._reference(),
+            msisdn=chance.choice(self._numbers),
+            organisation=chance.choice(self._codes),
+            amount_minor=chance.choice((1, 999, 300_00)),
+            trigger=chance.choice(_TRIGGERS) if chance.random() < 0.1 else 0,
+        )
+
+    def _pay_supplier(self, ledger: int) -> Command:
+        chance = self._chance
+        return make_b2b(
+            ledger=ledger,
+            reference=self._reference(),
+            organisation=chance.choice(self._codes),
+            receiver=chance.choice(self._codes),
+            amount_minor=chance.choice((1, 999, 300_00)),
+        )
+
+    def _reverse(self, ledger: int) -> Command:
+        chance = self._chance
+        of, payment = self._draw_payment(ledger)
+        return make_reversal(
+            ledger=of,
+            reference=self._reference(),
+            original=payment,
+            organisation=chance.choice((SHOP, SHOP, *self._codes)),
+            amount_minor=chance.choice((0, 1, 10_00)),
+            trigger=chance.choice(_TRIGGERS) if chance.random() < 0.1 else 0,
+            b2b_payer_may_reverse=chance.random() < 0.8,
         )
 
     def _answer(self, ledger: int) -> Command:
@@ -173,14 +216,16 @@ class CommandStream:
     def _add_organisations(self, ledger: int) -> Command:
         code = f"NEW{self._chance.randrange(10):03d}"
         self._codes.append(code)
-        return AddOrganisations(ledger, (NewOrganisation(code, "New", "c2b"),))
+        return AddOrganisations(ledger, (NewOrganisation(code, "New", "b2b,b2c,c2b,reversal"),))
 
     def _set_organisation(self, ledger: int) -> Command:
         return SetOrganisation(
             ledger,
             self._chance.choice((SHOP, SHOP, SUSPENDED_SHOP, self._codes[-1])),
             self._chance.choice((None, 1, 2)),
-            self._chance.choice((None, None, "c2b", "b2c,c2b", "")),
+            self._chance.choice(
+                (None, None, "c2b", "b2b,b2c,c2b,reversal", "b2b,b2c,c2b,reversal", "")
+            ),
         )
 
     def _create_session(self, ledger: int) -> Command:

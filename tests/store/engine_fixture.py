@@ -24,7 +24,6 @@ import pytest
 from pesalango_server.engine.engine import Engine
 from pesalango_server.engine.environment import EnvironmentDomain
 from pesalango_server.kernel.message import AnyOutcome, Command, Done, PaymentOutcome
-from pesalango_server.ledger.model import OperationKind
 from pesalango_server.ledger.parties import (
     NewCustomer,
     NewOrganisation,
@@ -34,7 +33,14 @@ from pesalango_server.ledger.parties import (
 from pesalango_server.ledger.statuses import State, Status
 from pesalango_server.ledger.store import LOAD_STANDINGS
 from pesalango_server.payments.audit import EnvironmentAudit, audit_environment
-from pesalango_server.payments.commands import ExpirePrompt, TakeC2b
+from pesalango_server.payments.commands import (
+    ExpirePrompt,
+    TakeB2b,
+    TakeB2c,
+    TakeC2b,
+    TakePayment,
+    TakeReversal,
+)
 from pesalango_server.payments.duplicates import DuplicateKeys
 from pesalango_server.storage.address import (
     DATABASES,
@@ -70,7 +76,7 @@ _CUSTOMERS = (
     NewCustomer(LOCKED, "Chausiku", "Juma", status=3, amount_minor=PAYER_MINOR),
 )
 _ORGANISATIONS = (
-    NewOrganisation(SHOP, "Shop", "b2c,c2b", amount_minor=500_00),
+    NewOrganisation(SHOP, "Shop", "b2b,b2c,c2b,reversal", amount_minor=500_00),
     NewOrganisation(SUSPENDED_SHOP, "Closed Shop", "c2b"),
     NewOrganisation(SHOP_WITHOUT_PRODUCTS, "Silent Shop", ""),
 )
@@ -120,15 +126,96 @@ def make_c2b(
         transaction_reference="T1",
         third_party_conversation_id=reference,
         description="Shoes",
-        duplicate_key=KEYS.make(
-            application=application,
-            operation=OperationKind.C2B_SINGLE_STAGE,
-            reference=reference,
-        ),
+        duplicate_key=_make_key(TakeC2b, application, reference),
         trigger=trigger,
         approves_unscripted=approves_unscripted,
         wait_ms=wait_ms,
     )
+
+
+def make_b2c(
+    *,
+    ledger: int = 1,
+    reference: str,
+    msisdn: str = PAYER,
+    organisation: str = SHOP,
+    amount_minor: int = 10_00,
+    application: int = 7,
+    trigger: int = 0,
+) -> TakeB2c:
+    """A payment of an organisation to a customer."""
+    return TakeB2c(
+        ledger=ledger,
+        application=application,
+        organisation_code=organisation,
+        acts_for=True,
+        msisdn=msisdn,
+        amount_minor=amount_minor,
+        transaction_reference="T1",
+        third_party_conversation_id=reference,
+        description="Wages",
+        duplicate_key=_make_key(TakeB2c, application, reference),
+        trigger=trigger,
+    )
+
+
+def make_b2b(
+    *,
+    ledger: int = 1,
+    reference: str,
+    organisation: str = SHOP,
+    receiver: str = SHOP_WITHOUT_PRODUCTS,
+    amount_minor: int = 10_00,
+    application: int = 7,
+    trigger: int = 0,
+) -> TakeB2b:
+    """A payment of an organisation to another."""
+    return TakeB2b(
+        ledger=ledger,
+        application=application,
+        organisation_code=organisation,
+        acts_for=True,
+        receiver_code=receiver,
+        amount_minor=amount_minor,
+        transaction_reference="T1",
+        third_party_conversation_id=reference,
+        description="Flour",
+        duplicate_key=_make_key(TakeB2b, application, reference),
+        trigger=trigger,
+    )
+
+
+def make_reversal(
+    *,
+    ledger: int = 1,
+    reference: str,
+    original: int,
+    organisation: str = SHOP,
+    amount_minor: int = 0,
+    application: int = 7,
+    trigger: int = 0,
+    b2b_payer_may_reverse: bool = True,
+) -> TakeReversal:
+    """A reversal of all that is left of `original`, unless told otherwise."""
+    return TakeReversal(
+        ledger=ledger,
+        application=application,
+        organisation_code=organisation,
+        acts_for=True,
+        transaction_id=f"T{original}"[:13],
+        original=original,
+        amount_minor=amount_minor,
+        transaction_reference="",
+        third_party_conversation_id=reference,
+        description="",
+        duplicate_key=_make_key(TakeReversal, application, reference),
+        trigger=trigger,
+        b2b_payer_may_reverse=b2b_payer_may_reverse,
+    )
+
+
+def _make_key(command: type[TakePayment], application: int, reference: str) -> str:
+    return KEYS.make(application=application, operation=command.kind, reference=reference)
 
 
 def make_open_ledger(world: int = 1, market: str = "vodacomTZN") -> OpenLedger:
@@ -170,7 +257,7 @@ class Rig:
         """Carry commands out as one batch: the outcome of each."""
         return run_batch(self.engine, commands)
 
-    def pay(self, command: TakeC2b) -> PaymentOutcome:
+    def pay(self, command: TakePayment) -> PaymentOutcome:
         """Carry out one payment."""
         (outcome,) = self.run(command)
         assert isinstance(outcome, PaymentOutcome)
@@ -211,6 +298,27 @@ class Rig:
             return [tuple(row) for row in session.execute(statement).fetchall()]
         cursor = session.execute(statement.encode())
         return cursor.fetchall() if cursor.description else []
+
+    def plant(self, *statements: str) -> None:
+        """Change rows as nobody may, past checks and guards; the guards are there afterwards."""
+        if self.dialect == "sqlite":
+            guards = self.sql("SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'")
+            for name, _ in guards:
+                self.sql(f"DROP TRIGGER {name}")
+            self.sql("PRAGMA ignore_check_constraints = ON")
+            for statement in statements:
+                self.sql(statement)
+            for _, guard in guards:
+                self.sql(guard)
+            return
+        for table, check in self.sql(
+            "SELECT conrelid::regclass::text, conname::text FROM pg_constraint"
+            f" WHERE contype = 'c' AND connamespace = '{self.address.schema}'::regnamespace"
+        ):
+            self.sql(f"ALTER TABLE {table} DROP CONSTRAINT {check}")
+        self.sql("SET session_replication_role = replica")
+        for statement in statements:
+            self.sql(statement)
 
     def _connect(self) -> apsw.Connection | psycopg.Connection:
         if self._session is None:

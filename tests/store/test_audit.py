@@ -42,28 +42,6 @@ class Books:
     pending: int
     funding: int
 
-    def plant(self, *statements: str) -> None:
-        """Change rows as nobody may, past checks and guards; the guards are there afterwards."""
-        rig = self.rig
-        if rig.dialect == "sqlite":
-            guards = rig.sql("SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'")
-            for name, _ in guards:
-                rig.sql(f"DROP TRIGGER {name}")
-            rig.sql("PRAGMA ignore_check_constraints = ON")
-            for statement in statements:
-                rig.sql(statement)
-            for _, guard in guards:
-                rig.sql(guard)
-            return
-        for table, check in rig.sql(
-            "SELECT conrelid::regclass::text, conname::text FROM pg_constraint"
-            f" WHERE contype = 'c' AND connamespace = '{rig.address.schema}'::regnamespace"
-        ):
-            rig.sql(f"ALTER TABLE {table} DROP CONSTRAINT {check}")
-        rig.sql("SET session_replication_role = replica")
-        for statement in statements:
-            rig.sql(statement)
-
     def find(self) -> set[str]:
         """What the audit says of ledger 1, and of nothing else."""
         audit = self.rig.audit()
@@ -177,7 +155,7 @@ def test_a_prompt_that_is_never_ended_is_found_by_what_other_ledgers_do(broken: 
 
 
 def test_only_so_many_violations_are_kept_but_all_are_counted(broken: Books) -> None:
-    broken.plant("UPDATE transfers SET debit_balance_minor = debit_balance_minor - 1")
+    broken.rig.plant("UPDATE transfers SET debit_balance_minor = debit_balance_minor - 1")
     with open_snapshot_reader(broken.rig.address) as reader:
         audit = audit_environment(reader, duplicate_keys=KEYS, violations_kept_max=2)
 
@@ -427,13 +405,13 @@ def test_broken_books_are_found(broken: Books, name: str) -> None:
             *statements,
             "UPDATE payments SET ledger = 1 WHERE third_party_conversation_id = 'foreign'",
         )
-    broken.plant(*(statement.format(**ids) for statement in statements))
+    broken.rig.plant(*(statement.format(**ids) for statement in statements))
 
     assert broken.find() == found
 
 
 def test_a_second_payment_for_one_conversation_id_is_found(broken: Books) -> None:
-    broken.plant(
+    broken.rig.plant(
         _insert_payment(reference="completed", state=State.FAILED, status=Status(11)),
         "INSERT INTO duplicates SELECT ledger, token, last_id + 1 FROM batches"
         " WHERE ledger = 1 ORDER BY sequence DESC LIMIT 1",
@@ -445,7 +423,7 @@ def test_a_second_payment_for_one_conversation_id_is_found(broken: Books) -> Non
 
 
 def test_a_ledger_without_state_is_found(broken: Books) -> None:
-    broken.plant("DELETE FROM ledger_state WHERE ledger = 2")
+    broken.rig.plant("DELETE FROM ledger_state WHERE ledger = 2")
 
     (violation,) = broken.rig.audit().violations
     assert (violation.ledger, violation.what) == (2, "a ledger has no state")

@@ -95,7 +95,7 @@ def test_the_stream_comes_to_every_end(sqlite_rig: Rig) -> None:
                 if isinstance(outcome, PaymentOutcome)
             }
 
-    assert len(commands) == 12
+    assert len(commands) == 15
     assert Refused in kinds
     assert Fault not in kinds
     assert {status for _, status in seen} == set(Status)
