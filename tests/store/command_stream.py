@@ -17,7 +17,8 @@ from pesalango_server.ledger.parties import (
     SetCustomerStatus,
     SetOrganisation,
 )
-from pesalango_server.payments.commands import AnswerPrompt, ExpirePrompt
+from pesalango_server.ledger.statuses import State
+from pesalango_server.payments.commands import AnswerPrompt, ExpirePrompt, TakePayment
 from pesalango_server.payments.outcomes import TRIGGERED_STATUSES
 from tests.store.engine_fixture import (
     LOCKED,
@@ -45,6 +46,7 @@ class CommandStream:
         self._chance = random.Random(seed)
         self._ledgers = ledgers
         self._payments: list[tuple[int, int]] = []
+        self._asked: list[tuple[int, int]] = []
         self._references = 0
         self._numbers = [PAYER, POOR, LOCKED, "255799999999"]
         self._codes = [SHOP, SHOP, SUSPENDED_SHOP, SHOP_WITHOUT_PRODUCTS, "999999"]
@@ -84,11 +86,13 @@ class CommandStream:
         for command, outcome in zip(commands, outcomes, strict=True):
             if isinstance(outcome, PaymentOutcome) and outcome.payment:
                 self._payments.append((command.ledger, outcome.payment))
+                if outcome.state == State.PENDING and isinstance(command, TakePayment):
+                    self._asked.append((command.ledger, outcome.payment))
 
-    def _draw_payment(self, ledger: int) -> tuple[int, int]:
-        if not self._payments or self._chance.random() < 0.05:
+    def _draw_payment(self, ledger: int, among: list[tuple[int, int]]) -> tuple[int, int]:
+        if not among or self._chance.random() < 0.05:
             return ledger, self._chance.randrange(1 << 62)
-        return self._chance.choice(self._payments[-12:])
+        return self._chance.choice(among[-12:])
 
     def _pay(self, ledger: int) -> Command:
         chance = self._chance
@@ -133,13 +137,13 @@ class CommandStream:
 
     def _reverse(self, ledger: int) -> Command:
         chance = self._chance
-        of, payment = self._draw_payment(ledger)
+        of, payment = self._draw_payment(ledger, self._payments)
         return make_reversal(
             ledger=of,
             reference=self._reference(),
             original=payment,
             organisation=chance.choice((SHOP, SHOP, *self._codes)),
-            amount_minor=chance.choice((0, 1, 10_00)),
+            amount_minor=chance.choice((0, 1, 10_00, 400_00)),
             trigger=chance.choice(_TRIGGERS) if chance.random() < 0.1 else 0,
             b2b_payer_may_reverse=chance.random() < 0.8,
         )
@@ -149,11 +153,15 @@ class CommandStream:
             (Answer.APPROVE, Answer.APPROVE, Answer.DECLINE, Answer.WRONG_PIN, Answer.WRONG_PIN)
         )
         return AnswerPrompt(
-            *self._draw_payment(ledger), answer, attempts=self._chance.choice((1, 1, 1, 3))
+            *self._draw_payment(ledger, self._asked),
+            answer,
+            attempts=self._chance.choice((1, 1, 1, 3)),
         )
 
     def _expire(self, ledger: int) -> Command:
-        return ExpirePrompt(*self._draw_payment(ledger), is_forced=self._chance.random() < 0.5)
+        return ExpirePrompt(
+            *self._draw_payment(ledger, self._asked), is_forced=self._chance.random() < 0.5
+        )
 
     def _script(self, ledger: int) -> Command:
         return ScriptCustomer(
@@ -177,7 +185,7 @@ class CommandStream:
             tuple(
                 (
                     self._chance.choice(self._numbers),
-                    self._chance.choice((1, 50_00, 10**17)),
+                    self._chance.choice((1, 50_00, BALANCE_MAX_MINOR - 1_100_00)),
                     self._draw_key(),
                 )
                 for _ in range(self._chance.randint(1, 3))

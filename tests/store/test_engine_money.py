@@ -277,8 +277,10 @@ DIGEST = "the digest of a batch is not that of its rows"
             {"a transfer is not what its payment says", "more was reversed than was paid: 1000"},
         ),
         (
-            "UPDATE transfers SET debit_account = credit_account, credit_account = debit_account"
-            " WHERE payment = {reversal}",
+            (
+                "UPDATE transfers SET debit_account = credit_account, credit_account = debit_account"
+                " WHERE payment = {reversal}"
+            ),
             {
                 DIGEST,
                 "a transfer is not what its payment says",

@@ -85,7 +85,7 @@ def test_the_stream_comes_to_every_end(sqlite_rig: Rig) -> None:
     commands: set[type[Command]] = set()
     seen: set[tuple[State, Status]] = set()
     kinds: set[type[AnyOutcome]] = set()
-    for seed in range(3):
+    for seed in range(5):
         for _, batch, outcomes in record(sqlite_rig, CommandStream(seed, ledgers=3), batches=300):
             commands |= {type(command) for command in batch}
             kinds |= {type(outcome) for outcome in outcomes}

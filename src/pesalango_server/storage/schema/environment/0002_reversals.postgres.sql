@@ -9,7 +9,7 @@ CREATE TABLE reversals (
     CHECK (reversal > original)
 );
 
-CREATE INDEX reversals_of ON reversals (ledger, original);
+CREATE INDEX reversals_of ON reversals (ledger, original, amount_minor);
 
 CREATE TRIGGER reversals_are_append_only BEFORE UPDATE OR DELETE ON reversals
 FOR EACH ROW EXECUTE FUNCTION refuse_change();

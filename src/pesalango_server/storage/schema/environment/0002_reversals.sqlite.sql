@@ -9,7 +9,7 @@ CREATE TABLE reversals (
     CHECK (reversal > original)
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX reversals_of ON reversals (ledger, original);
+CREATE INDEX reversals_of ON reversals (ledger, original, amount_minor);
 
 CREATE TRIGGER reversals_are_never_updated BEFORE UPDATE ON reversals
 BEGIN SELECT RAISE(ABORT, 'reversals are append-only'); END;
