@@ -34,7 +34,7 @@ run: .venv/.stamp-run
 	@exec $(IN_VENV)pesalango-server up --port $(PORT) --data-dir var $(ARGS)
 
 test: .venv/.stamp-dev
-	$(IN_VENV)python -m pytest $(ARGS)
+	$(IN_VENV)python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal $(ARGS)
 
 check: .venv/.stamp-dev
 	$(IN_VENV)ruff format --check .

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pesalango_server.admin.routes import ENDPOINTS
 from tests.api.admin_fixture import AdminCaller, make_name
-from tests.e2e.server import wait_until
+from tests.e2e.server import IN_FORCE_S, wait_until
 
 ADMIN = "/admin/v1"
 
@@ -86,7 +86,7 @@ def test_a_new_token_comes_in_at_once_and_a_replaced_one_no_more(admin: AdminCal
         return admin.send("GET", f"{ADMIN}/worlds", headers=authorise(token)).status
 
     assert ask(second["token"]) == 200
-    wait_until(lambda: ask(first["token"]) == 401, timeout_s=1.0, what="the token's end")
+    wait_until(lambda: ask(first["token"]) == 401, timeout_s=IN_FORCE_S, what="the token's end")
 
 
 @pytest.mark.parametrize(

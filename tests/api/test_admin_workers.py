@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.api.admin_fixture import AdminCaller
-from tests.e2e.server import Server, wait_until
+from tests.e2e.server import IN_FORCE_S, Server, wait_until
 
 CALLS = 20
 """Each on a connection of its own, so that both workers get some."""
@@ -42,7 +42,7 @@ def test_a_suspension_reaches_every_worker_within_a_second(two_workers: AdminCal
 
     wait_until(
         lambda: ask_often(two_workers, made["api_key"]) == {401},
-        timeout_s=1.0,
+        timeout_s=IN_FORCE_S,
         what="the suspension at both workers",
     )
 

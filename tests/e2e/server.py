@@ -30,6 +30,8 @@ from tests.e2e.books import Ask, open_postgres_books, open_sqlite_books
 from tests.e2e.http_client import call
 
 READY_TIMEOUT_S = 60.0
+IN_FORCE_S = 5.0
+"""In which a changed configuration is in force everywhere: a second, where nothing else runs."""
 STOP_TIMEOUT_S = 3.0
 """The product's own bound for a clean stop."""
 END_TIMEOUT_S = 20.0

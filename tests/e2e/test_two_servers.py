@@ -15,7 +15,7 @@ from pesalango_server.ledger.statuses import State
 from tests.e2e.books import Books, find_violations, open_postgres_books, read_books
 from tests.e2e.load import Fate, Load, Parties, Record
 from tests.e2e.merchant import Admin, Answer, Merchant, Payment, make_reference
-from tests.e2e.server import Credentials, Server, wait_until
+from tests.e2e.server import IN_FORCE_S, Credentials, Server, wait_until
 from tests.store.postgres_fixture import PostgresServer
 
 SETTINGS = {"PESALANGO_PLATFORM_KEY_BITS": "2048"}
@@ -238,4 +238,4 @@ def test_what_an_administrator_changes_at_one_server_holds_at_the_other_within_a
     pair.admin.call("PATCH", f"applications/{application['id']}", {"products": []})
 
     payment = Payment(make_reference(), "255744553111", "ORG001", 1)
-    wait_until(lambda: there.pay(payment).code == "INS-997", timeout_s=1, what="INS-997")
+    wait_until(lambda: there.pay(payment).code == "INS-997", timeout_s=IN_FORCE_S, what="INS-997")

@@ -12,6 +12,7 @@ import pytest
 from pesalango_server.http.answers import send_json
 from pesalango_server.http.bodies import BodyTooLarge, CallerGone, read_body, refuse_body
 from pesalango_server.http.protocol import close_unanswered
+from tests.e2e.server import wait_until
 from tests.unit.http_server import Wire, exchange, serve
 
 BODY_BYTES_MAX = 65_536
@@ -107,7 +108,7 @@ def test_half_a_body_is_answered_408_and_its_application_ends(
         assert reply.status == 408
         assert reply.header("connection") == "close"
         assert wire.read_to_end() == b""
-    assert echo.gone == 1
+    wait_until(lambda: echo.gone == 1, timeout_s=5, what="the end of its application")
 
 
 def test_half_a_chunked_body_is_answered_408(port: int) -> None:

@@ -1,16 +1,14 @@
-"""Where a database is, and how a writer or a reader of it is opened."""
+"""Where a database is, and how a writer or a reader of it is opened.
+
+PostgreSQL's driver is loaded where it is first needed: loading it takes a third of the time in
+which a server on SQLite starts.
+"""
 
 from pathlib import Path
 
 import msgspec
 
 from pesalango_server.storage.database import Reader, StorageUnavailable, Writer
-from pesalango_server.storage.postgres import (
-    PostgresReader,
-    PostgresWriter,
-    connect,
-    run_simple,
-)
 from pesalango_server.storage.sqlite import SqliteReader, SqliteWriter
 
 DATABASES = ("platform", "sandbox", "openapi")
@@ -58,6 +56,8 @@ def open_database_writer(address: DatabaseAddress, *, lock_timeout_ms: int = 5_0
     """The writer of an engine. Raises `StorageUnavailable`."""
     if address.dialect == "sqlite":
         return SqliteWriter(address.path)
+    from pesalango_server.storage.postgres import PostgresWriter  # noqa: PLC0415 - see above
+
     return PostgresWriter(address.conninfo, schema=address.schema, lock_timeout_ms=lock_timeout_ms)
 
 
@@ -65,6 +65,8 @@ def open_database_reader(address: DatabaseAddress) -> Reader:
     """A reader of a worker. Raises `StorageUnavailable`."""
     if address.dialect == "sqlite":
         return SqliteReader(address.path)
+    from pesalango_server.storage.postgres import PostgresReader  # noqa: PLC0415 - see above
+
     return PostgresReader(address.conninfo, schema=address.schema)
 
 
@@ -77,6 +79,8 @@ _DURABILITY = {
 
 def check_durability(conninfo: str, *, allows_unsafe: bool) -> None:
     """Refuse a PostgreSQL that may forget what it has confirmed. Raises `StorageUnavailable`."""
+    from pesalango_server.storage.postgres import connect, run_simple  # noqa: PLC0415 - see above
+
     link = connect(conninfo, schema="public")
     try:
         for name, unsafe in _DURABILITY.items():

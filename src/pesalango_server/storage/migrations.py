@@ -12,7 +12,6 @@ import msgspec
 
 from pesalango_server.storage.address import DatabaseAddress
 from pesalango_server.storage.database import StorageError, StorageUnavailable
-from pesalango_server.storage.postgres import connect, run_simple
 from pesalango_server.storage.sqlite import open_reader, open_writer
 
 _FOLDERS = {
@@ -115,6 +114,8 @@ def _read_journal(address: DatabaseAddress) -> dict[str, str]:
             raise StorageUnavailable(f"cannot read the database {address.path}: {error}") from error
         finally:
             connection.close()
+    from pesalango_server.storage.postgres import connect, run_simple  # noqa: PLC0415 - see `address`
+
     link = connect(address.conninfo, schema=address.schema)
     try:
         there = run_simple(
@@ -138,6 +139,8 @@ def _sqlite_journal(connection: apsw.Connection) -> dict[str, str]:
 
 
 def _postgres_journal(link: object) -> dict[str, str]:
+    from pesalango_server.storage.postgres import run_simple  # noqa: PLC0415 - see `address`
+
     result = run_simple(link, "SELECT name, digest FROM schema_migrations")  # type: ignore[arg-type]
     return {
         (result.get_value(row, 0) or b"").decode(): (result.get_value(row, 1) or b"").decode()
@@ -168,6 +171,8 @@ def _migrate_sqlite(address: DatabaseAddress) -> list[str]:
 
 
 def _migrate_postgres(address: DatabaseAddress) -> list[str]:
+    from pesalango_server.storage.postgres import connect, run_simple  # noqa: PLC0415 - see `address`
+
     link = connect(address.conninfo, schema=address.schema)
     try:
         # Two programs may start at once: the second waits, and finds nothing left to do.
