@@ -20,6 +20,7 @@ from pesalango_server.http.context import (
 )
 from pesalango_server.kernel.clock import SystemClock
 from pesalango_server.link.client import LinkClient
+from pesalango_server.main.certificate import follow_renewals
 from pesalango_server.main.faces import Faces
 from pesalango_server.main.memory import settle_garbage_collector
 from pesalango_server.main.plan import WorkerPlan, receive_plan
@@ -50,9 +51,13 @@ class Worker:
         await faces.start()
         settle_garbage_collector()
         log.info("worker_started", worker=self._plan.number)
-        refreshing = asyncio.create_task(self._refresh_for_ever(context.configuration))
+        background = [asyncio.create_task(self._refresh_for_ever(context.configuration))]
+        if self._plan.tls is not None and faces.tls is not None:
+            told = socket.socket(fileno=self._plan.tls.renewals)
+            background.append(asyncio.create_task(follow_renewals(told, faces.tls)))
         await self._drain_asked.wait()
-        refreshing.cancel()
+        for task in background:
+            task.cancel()
         await self._drain(faces)
 
     async def _make_context(self) -> WorkerContext:
