@@ -1,6 +1,5 @@
 """TLS through the whole server: HTTPS beside plain HTTP, renewed without a stop, refused in clear."""
 
-import contextlib
 import json
 import re
 import signal
@@ -13,13 +12,12 @@ from typing import Any, NamedTuple
 import msgspec
 import pytest
 
-from tests.e2e.http_client import Connection, call
+from tests.e2e.http_client import Connection, NotSent, call
 from tests.e2e.merchant import Merchant, Payment, make_reference
 from tests.e2e.server import Server, run_command, wait_until
 
 OPERATOR = "openapi.m-pesa.com"
 SETTINGS = {"PESALANGO_PLATFORM_KEY_BITS": "2048"}
-DEADLINE_MS = 1_500
 MSISDN = "255744553111"
 
 
@@ -60,7 +58,7 @@ def server(issued: Issued, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     """Plain on loopback, plain for everybody, and TLS for everybody over IPv4 and IPv6."""
     with Server(
         tmp_path_factory.mktemp("server") / "var",
-        settings={**issued.settings, "PESALANGO_REQUEST_DEADLINE_MS": str(DEADLINE_MS)},
+        settings=issued.settings,
         listen=("plain:127.0.0.1:{port}", "plain:0.0.0.0:0", "tls:0.0.0.0:0", "tls:[::]:0"),
     ) as server:
         server.start()
@@ -100,8 +98,7 @@ def test_a_payment_over_tls_is_taken_under_the_operators_host_name(
 ) -> None:
     connection = connect_as_to_the_operator(server, issued)
     merchant = Merchant(server.credentials, environment=environment, connection=connection)
-    # In openapi nobody is seeded.
-    assert pay(merchant) == ("INS-0" if environment == "sandbox" else "INS-2051")
+    assert pay(merchant) == "INS-0"
     merchant.close()
 
 
@@ -145,13 +142,6 @@ def test_who_speaks_the_wrong_protocol_is_told_and_leaves_no_trace(server: Serve
     assert server.read_log() == before
 
 
-def test_a_caller_who_never_shakes_hands_is_let_go(server: Server) -> None:
-    with socket.create_connection(("127.0.0.1", find_port(server, 2)), timeout=10) as wire:
-        with contextlib.suppress(ConnectionResetError):
-            assert wire.recv(1) == b""
-        assert server.is_ready()
-
-
 # --- renewing ------------------------------------------------------------------------------------
 
 
@@ -183,27 +173,23 @@ def test_a_new_certificate_is_served_after_sighup_and_a_broken_one_is_not(
     old = connect_as_to_the_operator(server, issued)
     merchant = Merchant(server.credentials, connection=old)
     assert read_name(old) == OPERATOR
+
+    def is_renewed() -> bool:
+        fresh = connect_as_to_the_operator(server, issued, "renewed.example")
+        try:
+            return read_name(fresh) == "renewed.example"
+        except NotSent:
+            return False
+        finally:
+            fresh.close()
+
     issue(Path(issued.authority).parent, "renewed.example", OPERATOR)
 
     told = renew(server, "certificate_in_force")
 
     assert told["names"][0] == "renewed.example"
-    # The workers have been told, but at a moment of their own.
-    seen: list[Connection] = []
-
-    def is_renewed() -> bool:
-        seen.append(connect_as_to_the_operator(server, issued, "renewed.example"))
-        try:
-            return read_name(seen[-1]) == "renewed.example"
-        except OSError:
-            return False
-
-    def see_renewed() -> bool:
-        with contextlib.suppress(Exception):
-            return is_renewed()
-        return False
-
-    wait_until(see_renewed, timeout_s=5, what="the new certificate")
+    # The worker has been told, and heeds it at a moment of its own.
+    wait_until(is_renewed, timeout_s=5, what="the new certificate")
     assert pay(merchant) == "INS-0"
     assert read_name(old) == OPERATOR
 
@@ -219,8 +205,7 @@ def test_a_new_certificate_is_served_after_sighup_and_a_broken_one_is_not(
     assert is_renewed()
     issue(Path(issued.authority).parent, OPERATOR)
     assert renew(server, "certificate_in_force")["names"][0] == OPERATOR
-    for connection in (*seen, old):
-        connection.close()
+    merchant.close()
 
 
 # --- TLS alone -----------------------------------------------------------------------------------
@@ -255,7 +240,7 @@ def test_where_tls_alone_is_spoken_credentials_and_commands_speak_it(tmp_path: P
         issue(tmp_path / "tls", "renewed.example")
         renew(server, "certificate_in_force")
         idle = Connection(known["base_url"], tls_context=issued.trust())
-        wait_until(lambda: server.is_ready(), timeout_s=5, what="a ready server")
+        wait_until(server.is_ready, timeout_s=5, what="a ready server")
         assert idle.request("GET", "/health/live")[0] == 200
         assert server.stop() < 3
         idle.close()
