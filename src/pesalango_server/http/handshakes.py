@@ -20,10 +20,10 @@ from pesalango_server.http.protocol import BoundedProtocol
 from pesalango_server.http.tls import TlsContext
 
 ACCEPT_PAUSE_S: Final = 1.0
-"""How long nobody is accepted once the machine has no room for another connection."""
+"""How long nobody is accepted once that failed: mostly there is no room for another open file."""
 
 _HANDSHAKE_BYTE: Final = 0x16
-_NO_ROOM: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_CALLER_GONE: Final = frozenset({errno.ECONNABORTED, errno.ECONNRESET, errno.EPROTO})
 
 log = structlog.get_logger("tls")
 
@@ -68,9 +68,8 @@ class Handshakes:
             try:
                 caller, _ = await loop.sock_accept(self._socket)
             except OSError as error:
-                # Anything else is the trouble of a caller who has gone already.
-                if error.errno in _NO_ROOM:
-                    log.warning("no_room_to_accept", reason=str(error))
+                if error.errno not in _CALLER_GONE:
+                    log.warning("connection_not_accepted", reason=str(error))
                     await asyncio.sleep(ACCEPT_PAUSE_S)
                 continue
             if len(self._connections) + len(self._running) >= self._connections_max:

@@ -166,10 +166,11 @@ def run_worker(plan: WorkerPlan) -> None:
 
 def main() -> None:
     """Entry point of the process; its one argument is the descriptor of its plan."""
-    # Ctrl-C and a service manager's SIGTERM may reach the whole group: the engine process is the one
+    # Ctrl-C and a service manager's signals may reach the whole group: the engine process is the one
     # that acts on them. This one follows the link, or is killed.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     plan = receive_plan(int(sys.argv[1]))
     configure_logging(plan.settings.log_level, process=f"worker-{plan.number}")
     run_worker(plan)
