@@ -154,8 +154,9 @@ def test_each_address_serves_what_is_safe_there(server: Server, issued: Issued) 
 
 
 def test_who_speaks_the_wrong_protocol_is_told_and_leaves_no_trace(server: Server) -> None:
+    port = find_port(server, 2)
     before = server.read_log()
-    status, answer = call("GET", f"http://127.0.0.1:{find_port(server, 2)}/health/live")
+    status, answer = call("GET", f"http://127.0.0.1:{port}/health/live")
     assert (status, list(answer)) == (400, ["output_error"])
     client = ssl.create_default_context()
     with (
@@ -165,7 +166,7 @@ def test_who_speaks_the_wrong_protocol_is_told_and_leaves_no_trace(server: Serve
         client.wrap_socket(wire, server_hostname="localhost")
     # A client that does not trust the authority.
     with (
-        socket.create_connection(("127.0.0.1", find_port(server, 2)), timeout=10) as wire,
+        socket.create_connection(("127.0.0.1", port), timeout=10) as wire,
         pytest.raises(ssl.SSLCertVerificationError),
     ):
         client.wrap_socket(wire, server_hostname="localhost")

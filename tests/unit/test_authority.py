@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pesalango_server.http.tls import describe_certificate
+from pesalango_server.http.certificates import describe_certificate
 from pesalango_server.main.authority import AuthorityFailed, issue_certificate, normalise_name
 from tests.unit.tls_server import issue
 

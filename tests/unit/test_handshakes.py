@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from pesalango_server.http.tls import TlsContext, read_material
+from pesalango_server.http.certificates import read_material
+from pesalango_server.http.tls import TlsContext
 from pesalango_server.main.authority import Issued
 from tests.unit.test_http_protocol import Echo
 from tests.unit.tls_server import connect, issue, read_issued, serve_tls, trust

@@ -8,13 +8,8 @@ import psutil
 import pytest
 from cryptography.hazmat.primitives import serialization
 
-from pesalango_server.http.tls import (
-    TlsUnusable,
-    choose_name,
-    describe_certificate,
-    make_server_context,
-    read_material,
-)
+from pesalango_server.http.certificates import describe_certificate, read_material
+from pesalango_server.http.tls import TlsUnusable, choose_name, make_server_context
 from tests.unit.tls_server import issue
 
 

@@ -13,8 +13,9 @@ import uvloop
 from uvicorn.server import ServerState
 
 from pesalango_server.gateway.answers import render_error
+from pesalango_server.http.certificates import read_material
 from pesalango_server.http.protocol import make_bounds, make_server_config
-from pesalango_server.http.tls import TlsContext, read_material
+from pesalango_server.http.tls import TlsContext
 from pesalango_server.main.authority import Issued, issue_certificate
 from pesalango_server.main.faces import Face
 from pesalango_server.settings import Settings

@@ -4,29 +4,22 @@ One process reads the files, so that all workers serve with the same certificate
 started again serves with what was last found to be good, whatever the files hold by then.
 """
 
-import asyncio
-import contextlib
 import socket
-import struct
 from datetime import UTC, datetime
 from typing import Final
 
-import msgspec
 import structlog
 
-from pesalango_server.http.tls import (
+from pesalango_server.http.certificates import (
     CertificateFacts,
-    TlsContext,
-    TlsMaterial,
-    TlsUnusable,
     describe_certificate,
     read_material,
 )
+from pesalango_server.http.tls import TlsUnusable
+from pesalango_server.main.renewals import encode_renewal
 from pesalango_server.settings import Settings
 
 SEND_WITHIN_S: Final = 1.0
-
-_LENGTH: Final = struct.Struct("!I")
 
 log = structlog.get_logger("tls")
 
@@ -74,10 +67,10 @@ class CertificateKeeper:
             return
         self.material = material
         self._tell(facts, fault)
-        frame = msgspec.msgpack.encode(material)
+        renewal = encode_renewal(material)
         for number, worker in self._workers.items():
             try:
-                worker.sendall(_LENGTH.pack(len(frame)) + frame)
+                worker.sendall(renewal)
             except OSError as error:
                 # It has ended, and the next one gets this certificate with its plan; or it hangs.
                 log.warning("certificate_not_handed_over", worker=number, reason=str(error))
@@ -86,16 +79,3 @@ class CertificateKeeper:
         log.info("certificate_in_force", names=facts.names, until=facts.not_after.isoformat())
         if fault is not None:
             log.warning("certificate_out_of_date", reason=f"{self._files[0]}: {fault}")
-
-
-async def follow_renewals(told: socket.socket, context: TlsContext) -> None:
-    """In a worker: serve with each certificate that the engine process sends, until it is gone."""
-    reader, writer = await asyncio.open_unix_connection(sock=told)
-    with contextlib.closing(writer), contextlib.suppress(asyncio.IncompleteReadError, OSError):
-        while True:
-            (length,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
-            material = msgspec.msgpack.decode(await reader.readexactly(length), type=TlsMaterial)
-            try:
-                context.renew(material)
-            except TlsUnusable as error:
-                log.error("certificate_not_renewed", reason=f"{error}; the one in force stays")

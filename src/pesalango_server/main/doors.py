@@ -4,12 +4,15 @@ import http.client
 import ssl
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pesalango_server.http.addresses import name_from_here
 from pesalango_server.http.tls import choose_name
-from pesalango_server.main.certificate import CertificateKeeper
 from pesalango_server.main.server import Listener
 from pesalango_server.settings import Settings
+
+if TYPE_CHECKING:
+    from pesalango_server.main.certificate import CertificateKeeper
 
 _TIMEOUT_S = 10
 
@@ -20,7 +23,7 @@ class Doors:
     def __init__(
         self,
         listeners: Sequence[Listener],
-        certificate: CertificateKeeper | None,
+        certificate: "CertificateKeeper | None",
         settings: Settings,
     ) -> None:
         self.listeners = listeners
@@ -75,7 +78,7 @@ class _OwnConnection(http.client.HTTPSConnection):
     at the other end, the handshake has proved.
     """
 
-    def __init__(self, host: str, port: int, certificate: CertificateKeeper) -> None:
+    def __init__(self, host: str, port: int, certificate: "CertificateKeeper") -> None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

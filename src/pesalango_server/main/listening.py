@@ -3,12 +3,15 @@
 import contextlib
 import signal
 from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from pesalango_server.gateway.exposure import ExposedInTheClear, check_exposure
 from pesalango_server.http.tls import TlsUnusable
-from pesalango_server.main.certificate import CertificateKeeper
 from pesalango_server.main.server import Listener, ServerFailed
 from pesalango_server.settings import ListenAddress, Settings, environment_name, parse_listen
+
+if TYPE_CHECKING:
+    from pesalango_server.main.certificate import CertificateKeeper
 
 SERVE_DEFAULT = "127.0.0.1:8080"
 
@@ -33,7 +36,7 @@ def list_up_addresses(settings: Settings) -> list[ListenAddress]:
 
 def read_certificate(
     settings: Settings, addresses: Sequence[ListenAddress]
-) -> CertificateKeeper | None:
+) -> "CertificateKeeper | None":
     """The certificate that the addresses need; None where none of them does.
 
     Raises `ServerFailed`.
@@ -53,6 +56,8 @@ def read_certificate(
             "TLS is to be spoken, but there is no certificate: give --tls-certificate and --tls-key "
             "(pesalango-server certificate makes them)"
         )
+    from pesalango_server.main.certificate import CertificateKeeper  # noqa: PLC0415
+
     # From here on SIGHUP asks for the files to be read again; that has just been done.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:

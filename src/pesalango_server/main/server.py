@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from shutil import rmtree
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -22,7 +22,6 @@ from pesalango_server.engine.loop import ConfirmClock
 from pesalango_server.engine.registry import USE_CASES
 from pesalango_server.kernel.clock import Clock
 from pesalango_server.link.channel import Channel
-from pesalango_server.main.certificate import CertificateKeeper
 from pesalango_server.main.engines import EngineUnit
 from pesalango_server.main.memory import settle_garbage_collector
 from pesalango_server.main.plan import FacePlan, TlsPlan, WorkerPlan, send_plan
@@ -30,6 +29,10 @@ from pesalango_server.main.worker import run_worker
 from pesalango_server.settings import ListenAddress, Settings
 from pesalango_server.storage.address import DatabaseAddress
 from pesalango_server.telemetry import forget_process
+
+if TYPE_CHECKING:
+    # What reads certificates takes a while to load, and is needed for TLS alone.
+    from pesalango_server.main.certificate import CertificateKeeper
 
 RESTART_PAUSE_FIRST_MS = 100
 RESTARTS_MAX = 5
@@ -112,7 +115,7 @@ class Server:
         engines: Sequence[EngineUnit],
         listeners: Sequence[Listener],
         is_demonstration: bool,
-        certificate: CertificateKeeper | None = None,
+        certificate: "CertificateKeeper | None" = None,
         explain_end: Callable[[], str | None] = lambda: None,
     ) -> None:
         self._certificate = certificate

@@ -20,10 +20,10 @@ from pesalango_server.http.context import (
 )
 from pesalango_server.kernel.clock import SystemClock
 from pesalango_server.link.client import LinkClient
-from pesalango_server.main.certificate import follow_renewals
 from pesalango_server.main.faces import Faces
 from pesalango_server.main.memory import settle_garbage_collector
 from pesalango_server.main.plan import WorkerPlan, receive_plan
+from pesalango_server.main.renewals import follow_renewals
 from pesalango_server.storage.address import DatabaseAddress, open_database_reader
 from pesalango_server.storage.database import Reader, StorageError, StorageUnavailable
 from pesalango_server.storage.pool import ReaderPool
