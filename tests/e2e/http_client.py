@@ -7,6 +7,8 @@ came: never sent, sent without an answer, or answered.
 import base64
 import http.client
 import json
+import socket
+import ssl
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -28,9 +30,19 @@ class Unanswered(Exception):
 class Connection:
     """Keep-alive to one server; opened again after it broke, by the next request alone."""
 
-    def __init__(self, base_url: str, *, timeout_s: float = TIMEOUT_S) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        timeout_s: float = TIMEOUT_S,
+        tls_context: ssl.SSLContext | None = None,
+        found_at: str | None = None,
+    ) -> None:
+        """An https URL needs `tls_context`; `found_at` is the address that its host has here."""
         self._place = urlsplit(base_url)
         self._timeout_s = timeout_s
+        self._tls_context = tls_context
+        self._found_at = found_at
         self._connection: http.client.HTTPConnection | None = None
 
     def request(
@@ -62,9 +74,7 @@ class Connection:
 
     def _connect(self) -> http.client.HTTPConnection:
         if self._connection is None:
-            connection = http.client.HTTPConnection(
-                self._place.hostname or "", self._place.port or 80, timeout=self._timeout_s
-            )
+            connection = self._make_connection()
             try:
                 connection.connect()
             except OSError as error:
@@ -74,6 +84,32 @@ class Connection:
             connection.auto_open = 0
             self._connection = connection
         return self._connection
+
+    def _make_connection(self) -> http.client.HTTPConnection:
+        host, port = self._place.hostname or "", self._place.port
+        if self._place.scheme == "https":
+            assert self._tls_context is not None, "whom to trust has to be said"
+            connection: http.client.HTTPConnection = http.client.HTTPSConnection(
+                host, port, timeout=self._timeout_s, context=self._tls_context
+            )
+        else:
+            connection = http.client.HTTPConnection(host, port, timeout=self._timeout_s)
+        if self._found_at is not None:
+            place = self._found_at, connection.port
+
+            def connect(_address: Any, *arguments: Any) -> socket.socket:
+                return socket.create_connection(place, *arguments)
+
+            # As a line in the file of hosts would do it: the name goes into the request and the
+            # handshake all the same.
+            connection._create_connection = connect  # type: ignore[attr-defined]
+        return connection
+
+    def read_certificate(self) -> bytes:
+        """What the server showed when this connection was opened, in DER."""
+        wire = self._connect().sock
+        assert isinstance(wire, ssl.SSLSocket)
+        return wire.getpeercert(binary_form=True) or b""
 
     def close(self) -> None:
         if self._connection is not None:
@@ -88,10 +124,11 @@ def call(
     headers: Mapping[str, str] | None = None,
     body: Any = None,
     timeout_s: float = TIMEOUT_S,
+    tls_context: ssl.SSLContext | None = None,
 ) -> tuple[int, Any]:
     """One request on a connection of its own. Raises `OSError` for whatever breaks it."""
     parts = urlsplit(url)
-    connection = Connection(url, timeout_s=timeout_s)
+    connection = Connection(url, timeout_s=timeout_s, tls_context=tls_context)
     path = parts.path + (f"?{parts.query}" if parts.query else "")
     try:
         return connection.request(method, path, headers=headers, body=body)

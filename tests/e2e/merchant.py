@@ -74,11 +74,12 @@ class Merchant:
         environment: str = ENVIRONMENT,
         bearer: str | None = None,
         timeout_s: float = TIMEOUT_S,
+        connection: Connection | None = None,
     ) -> None:
         """`bearer` is that of a session which was made before; without it, one is made."""
         self._place: Place = getattr(credentials, environment)
         self._root = f"/{environment}/ipg/v2/{MARKET}"
-        self._connection = Connection(credentials.base_url, timeout_s=timeout_s)
+        self._connection = connection or Connection(credentials.base_url, timeout_s=timeout_s)
         self.bearer = bearer if bearer is not None else self.open_session()
 
     def open_session(self) -> str:

@@ -14,11 +14,12 @@ import contextlib
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
@@ -131,8 +132,13 @@ class Server:
         command: Literal["up", "serve"] = "up",
         database: str | None = None,
         settings: Mapping[str, str] | None = None,
+        listen: Sequence[str] = (),
+        tls_context: ssl.SSLContext | None = None,
     ) -> None:
         """`serve` needs a database that is prepared, and has no credentials.
+
+        `listen` takes the place of 127.0.0.1 and a free port, which stands in it as `{port}`;
+        with `tls_context` TLS is spoken there.
 
         `database` is `postgres`, a URL (told through the environment, for it may hold a password)
         or None for SQLite; `settings` are environment variables of the product.
@@ -143,6 +149,8 @@ class Server:
         self._command = command
         self._database = database
         self._settings = dict(settings or {})
+        self._listen = listen
+        self._tls_context = tls_context
         self._process: subprocess.Popen[bytes] | None = None
         self._seen: dict[int, psutil.Process] = {}
 
@@ -192,7 +200,10 @@ class Server:
         if self._command == "up":
             command += ["--port", str(port)]
         else:
-            command += ["--listen", f"127.0.0.1:{port}", "--admin-listen", "127.0.0.1:0"]
+            command += ["--admin-listen", "127.0.0.1:0"]
+        if self._listen or self._command == "serve":
+            for address in self._listen or ("127.0.0.1:{port}",):
+                command += ["--listen", address.format(port=port)]
         changes = dict(self._settings)
         if self._database == "postgres":
             command += ["--database", "postgres"]
@@ -223,7 +234,12 @@ class Server:
     def is_ready(self) -> bool:
         """What `/health/ready` says; no answer is a no."""
         try:
-            status, _ = call("GET", f"http://127.0.0.1:{self.port}/health/ready", timeout_s=2.0)
+            status, _ = call(
+                "GET",
+                f"{'https' if self._tls_context else 'http'}://127.0.0.1:{self.port}/health/ready",
+                timeout_s=2.0,
+                tls_context=self._tls_context,
+            )
         except OSError:
             return False
         return status == 200

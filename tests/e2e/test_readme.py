@@ -14,13 +14,12 @@ ROOT = Path(__file__).resolve().parents[2]
 _SAMPLE = re.compile(r"<!-- runs: (.+?) -->\n```(sh|python)\n(.*?)```", re.DOTALL)
 
 
-def find_samples() -> list[tuple[str, str, str]]:
-    """(name, language, text) of every sample that says it runs."""
-    pages = (ROOT / "README.md", ROOT / "docs" / "guide" / "first-payment.md")
+def find_samples(*pages: Path) -> list[tuple[str, str, str]]:
+    """(name, language, text) of every sample of some pages that says it runs."""
     return [match for page in pages for match in _SAMPLE.findall(page.read_text("utf-8"))]
 
 
-SAMPLES = find_samples()
+SAMPLES = find_samples(ROOT / "README.md", ROOT / "docs" / "guide" / "first-payment.md")
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ from pesalango_server.settings import (
     find_settings_file,
     load_settings,
     mask_database,
+    parse_listen,
     render_settings_markdown,
 )
 
@@ -68,6 +69,34 @@ def test_the_environment_gives_numbers_switches_and_lists_as_text() -> None:
     assert settings.trusted_proxies == ("10.0.0.1", "192.0.2.0/24")
 
 
+def test_several_addresses_to_listen_on_come_from_each_source(tmp_path: Path) -> None:
+    addresses = ("plain:127.0.0.1:80", "tls:[::1]:443", "gateway.example:8443")
+    listed = write_file(tmp_path, f"listen = {list(addresses)}\n")
+    assert load_settings({}, {}, listed).listen == addresses
+    one = write_file(tmp_path, "listen = '127.0.0.1:8080'\n")
+    assert load_settings({}, {}, one).listen == ("127.0.0.1:8080",)
+    assert load_settings({}, {"PESALANGO_LISTEN": ",".join(addresses)}, one).listen == addresses
+    assert load_settings({"listen": list(addresses)}, {}, None).listen == addresses
+
+
+@pytest.mark.parametrize(
+    ("text", "has_certificate", "expected"),
+    [
+        ("127.0.0.1:80", False, ("127.0.0.1", 80, False)),
+        ("127.0.0.1:443", True, ("127.0.0.1", 443, True)),
+        ("plain:localhost:80", True, ("localhost", 80, False)),
+        ("tls:0.0.0.0:8443", False, ("0.0.0.0", 8443, True)),
+        ("tls:[::1]:0", True, ("::1", 0, True)),
+        ("[fe80::1%eth0]:80", False, ("fe80::1%eth0", 80, False)),
+    ],
+)
+def test_an_address_says_whether_tls_is_spoken_there_or_the_certificate_does(
+    text: str, has_certificate: bool, expected: tuple[str, int, bool]
+) -> None:
+    address = parse_listen(text, has_certificate=has_certificate)
+    assert (address.host, address.port, address.is_tls) == expected
+
+
 def test_other_variables_with_the_same_beginning_are_left_alone() -> None:
     environ = {"PESALANGO_ADMIN_TOKEN": "t", "PESALANGO_SERVICE_HOST": "10.0.0.1"}
 
@@ -112,8 +141,19 @@ def test_the_file_in_the_working_directory_is_found_unless_another_is_named(
         (
             {},
             {"PESALANGO_LISTEN": "8080"},
-            "PESALANGO_LISTEN cannot be used: it is an address and a port, such as 127.0.0.1:8080",
+            "PESALANGO_LISTEN cannot be used: each is an address and a port, such as 127.0.0.1:8080",
         ),
+        (
+            {"listen": ["127.0.0.1:8080", "tls:127.0.0.1:70000"]},
+            {},
+            "--listen cannot be used: each is an address and a port, such as 127.0.0.1:8080",
+        ),
+        (
+            {"admin_listen": "ssl:127.0.0.1:8081"},
+            {},
+            "--admin-listen cannot be used: it is an address and a port, such as 127.0.0.1:8080",
+        ),
+        ({}, {"PESALANGO_LISTEN": "::1:8080"}, "PESALANGO_LISTEN cannot be used: each is"),
         (
             {},
             {"PESALANGO_LOG_LEVEL": "loud"},

@@ -1,5 +1,6 @@
 """A client of the admin API, for the command line and for scripts in Python."""
 
+import ssl
 from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -51,14 +52,19 @@ def split_address(url: str) -> SplitResult:
 class AdminClient:
     """Calls the admin API at `url`; methods raise `AdminCallFailed` and `AdminUnreachable`."""
 
-    def __init__(self, url: str, token: str) -> None:
-        """`url` may leave the path out: it is `contract.PREFIX`. Raises `AdminUnreachable`."""
+    def __init__(self, url: str, token: str, *, certificate_file: str = "") -> None:
+        """`url` may leave the path out: it is `contract.PREFIX`.
+
+        What `certificate_file` holds (PEM) is trusted beside the system's authorities, or those of
+        `SSL_CERT_FILE`. Raises `AdminUnreachable`.
+        """
         parts = split_address(url)
         path = parts.path.rstrip("/") or contract.PREFIX
         self._url = f"{parts.scheme}://{parts.netloc}{path}"
         self._client = httpx2.Client(
             headers={"Authorization": f"Bearer {token}"},
             timeout=TIMEOUT_S,
+            verify=_make_context(certificate_file) if parts.scheme == "https" else True,
             # A proxy of the outside world has no business between us and this machine.
             trust_env=parts.hostname not in {"127.0.0.1", "::1", "localhost"},
         )
@@ -98,6 +104,11 @@ class AdminClient:
                 headers={} if body is None else {"Content-Type": "application/json"},
             )
         except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
+            if "CERTIFICATE_VERIFY_FAILED" in str(error):
+                raise AdminUnreachable(
+                    f"the certificate at {self._url} is not trusted here ({error}); set "
+                    "SSL_CERT_FILE to the file of its authority; nothing was sent"
+                ) from error
             raise AdminUnreachable(
                 f"no server answers at {self._url}; start it with pesalango-server up, or name "
                 "another one with --url"
@@ -230,6 +241,21 @@ class AdminClient:
     def confirm_clock(self) -> contract.ClockConfirmed:
         """Say that a clock which jumped is right now."""
         return self.call("POST", "health/confirm-clock", contract.ClockConfirmed)
+
+
+def _make_context(certificate_file: str) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    if certificate_file:
+        # A certificate that an authority of the world signed stands there without that authority.
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        try:
+            context.load_verify_locations(certificate_file)
+        except OSError as error:
+            raise AdminUnreachable(
+                f"{certificate_file}, the server's certificate, cannot be read: "
+                f"{error.strerror or error}"
+            ) from error
+    return context
 
 
 def _make_query(query: contract.Request | None) -> dict[str, str] | None:

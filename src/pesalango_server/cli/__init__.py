@@ -17,6 +17,7 @@ COMMANDS = {
     "serve": "Serve for others: PostgreSQL, several workers, nothing in openapi is seeded.",
     "audit": "Check that the books are right.",
     "migrate": "Bring the databases up to date.",
+    "certificate": "Make a local authority and a certificate for TLS.",
     "api-document": "Print the OpenAPI document.",
     "customers": "Customers: who has a wallet in a market.",
     "organisations": "Organisations: who is paid in a market.",

@@ -9,6 +9,7 @@ _EXPECTED = (
     ("pesalango_server.settings", "SettingsError"),
     ("pesalango_server.storage.database", "StorageError"),
     ("pesalango_server.storage.bundled", "BundledPostgresError"),
+    ("pesalango_server.main.authority", "AuthorityFailed"),
     ("pesalango_server.main.server", "ServerFailed"),
 )
 

@@ -148,11 +148,12 @@ class Admin:
         """A client with address and token from flags, environment or credentials."""
         if self._url is not None:
             split_address(self._url)
-        url, token = self._url, self._read_token()
+        url, token, certificate_file = self._url, self._read_token(), ""
         if url is None:
             credentials = read_credentials(self.credentials_path())
             url = credentials["admin_url"]
             token = token or credentials["admin_token"]
+            certificate_file = credentials["certificate_file"]
         if not token:
             raise CommandFailed(
                 f"there is no token for {url}: give --token-file, or set {TOKEN_VARIABLE}"
@@ -163,7 +164,7 @@ class Admin:
                 f"the token for {url} cannot be one: a token is one line of letters, digits, - and "
                 f"_; look at --token-file or {TOKEN_VARIABLE}"
             )
-        return AdminClient(url, token)
+        return AdminClient(url, token, certificate_file=certificate_file)
 
     def credentials_path(self) -> Path:
         """Where `up` leaves its credentials."""
@@ -215,10 +216,13 @@ def find_data_dir(flag: str | None) -> Path:
 
 
 def read_credentials(path: Path) -> dict[str, str]:
-    """`admin_url` and `admin_token` of a file of credentials. Raises `CommandFailed`."""
+    """`admin_url`, `admin_token` and `certificate_file` (empty where there is none) of a file of
+    credentials. Raises `CommandFailed`.
+    """
     try:
         content = json.loads(path.read_text("utf-8"))
-        return {name: str(content[name]) for name in ("admin_url", "admin_token")}
+        known = {name: str(content[name]) for name in ("admin_url", "admin_token")}
+        return {**known, "certificate_file": str(content.get("certificate_file", ""))}
     except FileNotFoundError as error:
         raise CommandFailed(
             f"there is no {path}: start pesalango-server up, name its --data-dir, or give --url "

@@ -11,24 +11,40 @@ from pesalango_server.cli.up import hold_metrics_dir, read_settings, say
 def run(
     data_dir: Annotated[str | None, typer.Option(help="Directory of all data [var].")] = None,
     listen: Annotated[
-        str | None, typer.Option(help="Address of the operator's API [127.0.0.1:8080].")
+        list[str] | None,
+        typer.Option(
+            metavar="[plain:|tls:]ADDRESS:PORT",
+            help="Address of the operator's API; may be given several times [127.0.0.1:8080].",
+        ),
     ] = None,
     admin_listen: Annotated[
-        str | None, typer.Option(help="Address of the admin API [127.0.0.1:8081].")
+        str | None,
+        typer.Option(
+            metavar="[plain:|tls:]ADDRESS:PORT",
+            help="Address of the admin API [plain:127.0.0.1:8081].",
+        ),
     ] = None,
     database: Annotated[
         str | None, typer.Option(help="sqlite, postgres (bundled), or a PostgreSQL URL [sqlite].")
     ] = None,
     workers: Annotated[int | None, typer.Option(help="Processes that serve HTTP [1].")] = None,
+    tls_certificate: Annotated[
+        str | None, typer.Option(help="PEM file; with it, addresses speak TLS unless plain:.")
+    ] = None,
+    tls_key: Annotated[
+        str | None, typer.Option(help="PEM file with the key; SIGHUP reads both again.")
+    ] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
 ) -> None:
     """Serve on a database that `migrate` brought up to date; nothing in openapi is seeded."""
     settings = read_settings(
         data_dir=data_dir,
-        listen=listen,
+        listen=listen or None,
         admin_listen=admin_listen,
         database=database,
         workers=workers,
+        tls_certificate=tls_certificate,
+        tls_key=tls_key,
         log_level=log_level,
     )
     with hold_metrics_dir():

@@ -5,15 +5,13 @@ import http.client
 import json
 import secrets
 from collections.abc import Mapping
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from pesalango_server.catalog.model import Market
-
-_TIMEOUT_S = 10
 
 
 class SelfCheckFailed(Exception):
@@ -30,7 +28,7 @@ class SelfCheckReport(msgspec.Struct, frozen=True):
 
 
 def run_self_check(
-    base_url: str,
+    connection: http.client.HTTPConnection,
     *,
     public_key: str,
     api_key: str,
@@ -39,10 +37,6 @@ def run_self_check(
     organisation: str,
 ) -> SelfCheckReport:
     """Session, payment of the smallest amount, query. Raises `SelfCheckFailed`."""
-    place = urlsplit(base_url)
-    connection = http.client.HTTPConnection(
-        place.hostname or "127.0.0.1", place.port or 80, timeout=_TIMEOUT_S
-    )
     key = load_der_public_key(base64.b64decode(public_key))
     if not isinstance(key, rsa.RSAPublicKey):
         raise SelfCheckFailed("the platform's public key is not an RSA key")
@@ -77,8 +71,6 @@ def run_self_check(
         status = _call(connection, "GET", path, bearer, None)
     except (OSError, http.client.HTTPException, KeyError, ValueError) as error:
         raise SelfCheckFailed(f"the self-check broke off: {error!r}") from error
-    finally:
-        connection.close()
     if status["output_ResponseTransactionStatus"] != "Completed":
         raise SelfCheckFailed("the self-check's payment is not completed")
     return SelfCheckReport(

@@ -58,6 +58,14 @@ def normalise_host(host: str) -> str:
     return f"[{address}]" if isinstance(address, IPv6Address) else str(address)
 
 
+def name_from_here(host: str) -> str:
+    """How this machine calls a host that is listened on: a wildcard by its loopback address."""
+    address = parse_address(host)
+    if address is None or not address.is_unspecified:
+        return host
+    return "127.0.0.1" if isinstance(address, IPv4Address) else "::1"
+
+
 def parse_network(text: str, *, strict: bool) -> Network:
     """A single address or a CIDR range, as its own kind like `parse_address`.
 

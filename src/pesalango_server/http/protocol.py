@@ -35,6 +35,7 @@ from pesalango_server.settings import Settings
 
 CLOSE_EXTENSION: Final = "pesalango.close"
 ANSWER_EXTENSION: Final = "pesalango.answer"
+FAREWELL_S: Final = 0.5
 _NOT_REPEATED: Final = frozenset({b"upgrade", b"http2-settings", b"connection"})
 
 
@@ -80,6 +81,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     bounds: ClassVar[ProtocolBounds] = ProtocolBounds()
     render_error: ClassVar[Callable[[str], bytes]]
+    refused_as: tuple[HTTPStatus, str] | None = None
+    """What this connection's caller is told instead of being served."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """asyncio: a caller has connected."""
@@ -101,6 +104,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._deadline: asyncio.TimerHandle | None = None
         if len(self.connections) > self.bounds.connections_max:
             self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "Too many connections")
+        elif self.refused_as is not None:
+            self._refuse(*self.refused_as)
         else:
             self._set_deadline()
 
@@ -114,6 +119,13 @@ class BoundedProtocol(HttpToolsProtocol):
             running.disconnected = True
             running.message_event.set()
         self._running = None
+
+    def shutdown(self) -> None:
+        """Uvicorn: the server ends."""
+        super().shutdown()
+        if self.scheme == "https" and self.transport.is_closing():
+            # TLS waits for the caller's farewell, which one that sits idle in a pool never says.
+            self.loop.call_later(FAREWELL_S, self.transport.abort)
 
     # --- reading ---------------------------------------------------------------------------------
 
@@ -355,6 +367,16 @@ def make_protocol(
     )
 
 
+def make_bounds(settings: Settings) -> ProtocolBounds:
+    """The bounds that the settings name."""
+    return ProtocolBounds(
+        request_deadline_ms=settings.request_deadline_ms,
+        head_bytes_max=settings.header_bytes_max,
+        linger_ms=settings.linger_ms,
+        connections_max=settings.connections_max,
+    )
+
+
 def make_server_config(
     app: Any, *, settings: Settings, render_error: Callable[[str], bytes]
 ) -> uvicorn.Config:
@@ -362,15 +384,9 @@ def make_server_config(
 
     Forwarded headers are left alone: whom to believe is decided where addresses are judged.
     """
-    bounds = ProtocolBounds(
-        request_deadline_ms=settings.request_deadline_ms,
-        head_bytes_max=settings.header_bytes_max,
-        linger_ms=settings.linger_ms,
-        connections_max=settings.connections_max,
-    )
     return uvicorn.Config(
         app,
-        http=make_protocol(bounds=bounds, render_error=render_error),
+        http=make_protocol(bounds=make_bounds(settings), render_error=render_error),
         ws="none",
         lifespan="off",
         interface="asgi3",

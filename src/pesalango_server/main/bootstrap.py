@@ -126,7 +126,12 @@ class Bootstrap:
         )
 
     def ensure_credentials(
-        self, present: Credentials | None, *, base_url: str, worlds: dict[str, int]
+        self,
+        present: Credentials | None,
+        *,
+        base_url: str,
+        worlds: dict[str, int],
+        certificate_file: str = "",
     ) -> Credentials:
         """The user's secrets: those in `present` while they are in force, else fresh ones."""
         hasher = CredentialHasher(self._configuration.secrets["credentials"])
@@ -155,6 +160,7 @@ class Bootstrap:
             admin_token=token,
             sandbox=self._describe("sandbox", api_key),
             openapi=self._describe("openapi", api_key),
+            certificate_file=certificate_file,
         )
 
     def _describe(self, environment: str, api_key: str) -> EnvironmentCredentials:

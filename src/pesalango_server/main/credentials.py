@@ -19,14 +19,19 @@ class EnvironmentCredentials(msgspec.Struct):
     markets: tuple[str, ...]
 
 
-class Credentials(msgspec.Struct):
-    """The content of the file."""
+class Credentials(msgspec.Struct, omit_defaults=True):
+    """The content of the file.
+
+    `certificate_file`, absent where plain HTTP is served, is what a client on this machine trusts
+    beside the system's authorities.
+    """
 
     base_url: str
     admin_url: str
     admin_token: str
     sandbox: EnvironmentCredentials
     openapi: EnvironmentCredentials
+    certificate_file: str = ""
 
 
 def read_credentials(path: Path) -> Credentials | None:

@@ -2,11 +2,11 @@
 
 import asyncio
 import socket
-from dataclasses import replace
 from typing import Any
 
 import uvicorn
 from starlette.routing import Router
+from uvicorn.server import ServerState
 
 from pesalango_server.admin.server import is_admin_path, make_admin
 from pesalango_server.gateway.answers import NOT_FOUND, render_error
@@ -14,21 +14,61 @@ from pesalango_server.gateway.app import Gateway, make_gateway
 from pesalango_server.gateway.health import make_health_routes
 from pesalango_server.http.answers import Receive, Scope, Send, send_json
 from pesalango_server.http.context import WorkerContext
-from pesalango_server.http.protocol import make_server_config
+from pesalango_server.http.handshakes import Handshakes
+from pesalango_server.http.protocol import (
+    BoundedProtocol,
+    ProtocolBounds,
+    make_bounds,
+    make_server_config,
+)
+from pesalango_server.http.tls import TlsContext
 from pesalango_server.main.plan import WorkerPlan
 from pesalango_server.sandbox.seed import Seed
 from pesalango_server.storage.migrations import list_migrations
 from pesalango_server.telemetry import Metrics
 
-_OPERATOR_PATHS = ("/sandbox/", "/openapi/")
+_SANDBOX_PATHS = ("/sandbox/",)
+_OPERATOR_PATHS = (*_SANDBOX_PATHS, "/openapi/")
 
 
 class Face:
     """A uvicorn server on an inherited listening socket, started and stopped by its worker."""
 
-    def __init__(self, config: uvicorn.Config, sock: socket.socket) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        sock: socket.socket,
+        *,
+        state: ServerState,
+        tls: TlsContext | None,
+        bounds: ProtocolBounds,
+    ) -> None:
         self._server = uvicorn.Server(config)
+        self._server.server_state = state
         self._socket = sock
+        self._handshakes = (
+            Handshakes(
+                sock,
+                tls,
+                make_protocol=self._make_protocol,
+                connections=state.connections,
+                connections_max=bounds.connections_max,
+                deadline_ms=bounds.request_deadline_ms,
+            )
+            if tls is not None
+            else None
+        )
+
+    def _make_protocol(self) -> BoundedProtocol:
+        """What uvicorn makes for a connection that it accepts itself."""
+        config = self._server.config
+        protocol: BoundedProtocol = config.http_protocol_class(  # type: ignore[assignment, call-arg]
+            config=config,
+            server_state=self._server.server_state,
+            app_state=self._server.lifespan.state,
+            _loop=asyncio.get_running_loop(),
+        )
+        return protocol
 
     async def start(self) -> None:
         """Begin to accept."""
@@ -36,11 +76,17 @@ class Face:
         if not config.loaded:
             config.load()
         self._server.lifespan = config.lifespan_class(config)
-        await self._server.startup(sockets=[self._socket])
+        if self._handshakes is None:
+            await self._server.startup(sockets=[self._socket])
+        else:
+            await self._server.startup(sockets=[])
+            self._handshakes.start()
         self._ticking = asyncio.create_task(self._server.main_loop())
 
     async def stop(self) -> None:
         """Accept nothing more, and wait for the calls that run."""
+        if self._handshakes is not None:
+            await self._handshakes.stop()
         self._server.should_exit = True
         await self._ticking
         await self._server.shutdown(sockets=[self._socket])
@@ -51,16 +97,8 @@ class Faces:
 
     def __init__(self, plan: WorkerPlan, context: WorkerContext, metrics: Metrics) -> None:
         seed = Seed(seeds_openapi=plan.is_demonstration)
-        served = {
-            name: environment
-            for name, environment in context.environments.items()
-            if plan.serves_openapi or name != "openapi"
-        }
         self._gateway: Gateway = make_gateway(
-            replace(context, environments=served),
-            settings=plan.settings,
-            seeder=seed,
-            metrics=metrics,
+            context, settings=plan.settings, seeder=seed, metrics=metrics
         )
         schema = {
             name: list_migrations(name, address.dialect)[-1].name
@@ -68,6 +106,10 @@ class Faces:
         }
         admin = make_admin(context, seed, schema=schema)
         health = make_health_routes(context, metrics)
+        self.tls = None if plan.tls is None else TlsContext(plan.tls.material)
+        bounds = make_bounds(plan.settings)
+        # One bound for all of the gateway's connections; a flood there leaves the admin API its own.
+        states = {True: ServerState(), False: ServerState()}
         self._faces = [
             Face(
                 make_server_config(
@@ -75,11 +117,15 @@ class Faces:
                         self._gateway if face.serves_gateway else None,
                         admin if face.serves_admin else None,
                         Router(health, redirect_slashes=False, default=_answer_not_found),
+                        gateway_paths=_OPERATOR_PATHS if face.serves_openapi else _SANDBOX_PATHS,
                     ),
                     settings=plan.settings,
                     render_error=render_error,
                 ),
                 socket.socket(fileno=face.descriptor),
+                state=states[face.serves_gateway],
+                tls=self.tls if face.is_tls else None,
+                bounds=bounds,
             )
             for face in plan.faces
         ]
@@ -96,7 +142,9 @@ class Faces:
         self._gateway.close()
 
 
-def _combine(gateway: Gateway | None, admin: Any, rest: Any) -> Any:
+def _combine(
+    gateway: Gateway | None, admin: Any, rest: Any, *, gateway_paths: tuple[str, ...]
+) -> Any:
     """The operator's paths to the gateway, without a router in between; the others where they go.
 
     Whoever is None is not served.
@@ -104,7 +152,7 @@ def _combine(gateway: Gateway | None, admin: Any, rest: Any) -> Any:
 
     async def dispatch(scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
-        if gateway is not None and path.startswith(_OPERATOR_PATHS):
+        if gateway is not None and path.startswith(gateway_paths):
             await gateway(scope, receive, send)
         elif admin is not None and is_admin_path(path):
             await admin(scope, receive, send)

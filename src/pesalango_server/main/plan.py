@@ -7,16 +7,26 @@ import os
 
 import msgspec
 
+from pesalango_server.http.tls import TlsMaterial
 from pesalango_server.settings import Settings
 from pesalango_server.storage.address import DatabaseAddress
 
 
 class FacePlan(msgspec.Struct, frozen=True):
-    """A listening socket (its inherited descriptor) and what is served there."""
+    """A listening socket (its inherited descriptor) and what is served there, and how."""
 
     descriptor: int
     serves_gateway: bool
     serves_admin: bool
+    serves_openapi: bool = True
+    is_tls: bool = False
+
+
+class TlsPlan(msgspec.Struct, frozen=True):
+    """The certificate to serve with, and the descriptor that tells of later ones."""
+
+    material: TlsMaterial
+    renewals: int
 
 
 class WorkerPlan(msgspec.Struct, frozen=True):
@@ -30,7 +40,7 @@ class WorkerPlan(msgspec.Struct, frozen=True):
     unanswered_max: int
     prompts_waiting_max: int
     is_demonstration: bool
-    serves_openapi: bool
+    tls: TlsPlan | None
 
 
 def send_plan(plan: WorkerPlan) -> int:

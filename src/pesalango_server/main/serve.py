@@ -9,7 +9,12 @@ from pesalango_server.kernel.clock import SystemClock
 from pesalango_server.kernel.message import Done, Refused
 from pesalango_server.main.bootstrap import Bootstrap
 from pesalango_server.main.engines import EngineUnit
-from pesalango_server.main.server import Listener, Server, ServerFailed, warn_of_exposure
+from pesalango_server.main.listening import (
+    list_serve_addresses,
+    open_listeners,
+    read_certificate,
+)
+from pesalango_server.main.server import Server, ServerFailed
 from pesalango_server.main.up import make_engines, open_places, read_platform
 from pesalango_server.settings import Settings
 from pesalango_server.storage.address import DatabaseAddress
@@ -26,50 +31,47 @@ class Serve:
 
     def run(self) -> int:
         """Serve until stopped; the exit status. Raises `ServerFailed` and kin."""
-        for listened in (self._settings.listen, self._settings.admin_listen):
-            host = listened.rpartition(":")[0].strip("[]")
-            warn_of_exposure(host, self._settings, is_demonstration=False, say=self._say)
+        addresses, admin_address = list_serve_addresses(self._settings)
+        certificate = read_certificate(self._settings, [*addresses, admin_address])
         with contextlib.ExitStack() as stack:
-            listeners = [
-                _listen(self._settings.listen, gateway=True),
-                _listen(self._settings.admin_listen, admin=True),
-            ]
-            for listener in listeners:
-                stack.callback(listener.socket.close)
+            listeners = stack.enter_context(
+                open_listeners(
+                    addresses,
+                    self._settings,
+                    admin_addresses=[admin_address],
+                    is_demonstration=False,
+                    say=self._say,
+                )
+            )
             places = stack.enter_context(open_places(self._settings))
-            addresses = places.addresses
-            for address in addresses.values():
-                check_schema(address)
+            databases = places.addresses
+            for database in databases.values():
+                check_schema(database)
             servers: list[Server] = []
             engines = make_engines(
                 self._settings,
-                addresses,
+                databases,
                 lambda name, error: servers[0].engine_ended(name, error),  # noqa: PLW0108 - made later
                 needs_clock_confirmation=True,
             )
-            prepare_installation(engines["platform"], addresses["platform"], self._settings)
+            prepare_installation(engines["platform"], databases["platform"], self._settings)
             servers.append(
                 Server(
                     self._settings,
                     clock=SystemClock(),
-                    addresses=addresses,
+                    addresses=databases,
                     engines=list(engines.values()),
                     listeners=listeners,
                     is_demonstration=False,
+                    certificate=certificate,
                     explain_end=places.explain_end,
                 )
             )
             servers[0].start()
-            self._say(f"The operator's API is served at {listeners[0].url}.")
-            self._say(f"The admin API is served at {listeners[1].url}/admin/v1.")
+            *public, admin = [listener.url for listener in listeners]
+            self._say(f"The operator's API is served at {', '.join(public)}.")
+            self._say(f"The admin API is served at {admin}/admin/v1.")
             return servers[0].run()
-
-
-def _listen(address: str, *, gateway: bool = False, admin: bool = False) -> Listener:
-    host, _, port = address.rpartition(":")
-    if int(port) > 65_535:
-        raise ServerFailed(f"{address} is no address to listen on: a port is at most 65535")
-    return Listener(host.strip("[]"), int(port), gateway=gateway, admin=admin)
 
 
 def prepare_installation(

@@ -13,23 +13,26 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from shutil import rmtree
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from pesalango_server.applications.administration import USE_CASES as PLATFORM_USE_CASES
 from pesalango_server.engine.loop import ConfirmClock
 from pesalango_server.engine.registry import USE_CASES
-from pesalango_server.gateway.exposure import ExposedInTheClear, check_exposure
 from pesalango_server.kernel.clock import Clock
 from pesalango_server.link.channel import Channel
 from pesalango_server.main.engines import EngineUnit
 from pesalango_server.main.memory import settle_garbage_collector
-from pesalango_server.main.plan import FacePlan, WorkerPlan, send_plan
+from pesalango_server.main.plan import FacePlan, TlsPlan, WorkerPlan, send_plan
 from pesalango_server.main.worker import run_worker
-from pesalango_server.settings import Settings
+from pesalango_server.settings import ListenAddress, Settings
 from pesalango_server.storage.address import DatabaseAddress
 from pesalango_server.telemetry import forget_process
+
+if TYPE_CHECKING:
+    # What reads certificates takes a while to load, and is needed for TLS alone.
+    from pesalango_server.main.certificate import CertificateKeeper
 
 RESTART_PAUSE_FIRST_MS = 100
 RESTARTS_MAX = 5
@@ -45,12 +48,24 @@ class ServerFailed(Exception):
 
 
 class Listener:
-    """A listening socket and what is served there."""
+    """A listening socket and what is served there, and how."""
 
-    def __init__(self, host: str, port: int, *, gateway: bool, admin: bool) -> None:
+    def __init__(
+        self,
+        address: ListenAddress,
+        *,
+        gateway: bool,
+        admin: bool,
+        openapi: bool = True,
+        is_ipv6_only: bool = False,
+    ) -> None:
+        """Raises `ServerFailed`."""
+        host, port = address.host, address.port
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self.socket = socket.socket(family, socket.SOCK_STREAM)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if is_ipv6_only:
+            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         try:
             self.socket.bind((host, port))
         except OSError as error:
@@ -60,18 +75,32 @@ class Listener:
                 "stop what uses it, or choose another port"
             ) from error
         self.port: int = self.socket.getsockname()[1]
-        self.host = host
-        self.serves_gateway, self.serves_admin = gateway, admin
+        self.host, self.is_tls = host, address.is_tls
+        self.serves_gateway, self.serves_admin, self.serves_openapi = gateway, admin, openapi
 
     def listen(self) -> None:
         """Let callers connect; before, the port is only kept."""
         self.socket.listen(2048)
 
+    def make_plan(self, descriptor: int) -> FacePlan:
+        """What a worker does at this socket, which it has as `descriptor`."""
+        return FacePlan(
+            descriptor,
+            serves_gateway=self.serves_gateway,
+            serves_admin=self.serves_admin,
+            serves_openapi=self.serves_openapi,
+            is_tls=self.is_tls,
+        )
+
     @property
     def url(self) -> str:
-        """The address to call."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{self.port}"
+        """Where it listens, as a URL."""
+        return self.make_url(self.host)
+
+    def make_url(self, host: str) -> str:
+        """The address by another name of the host."""
+        bracketed = f"[{host}]" if ":" in host else host
+        return f"{'https' if self.is_tls else 'http'}://{bracketed}:{self.port}"
 
 
 class Server:
@@ -86,10 +115,10 @@ class Server:
         engines: Sequence[EngineUnit],
         listeners: Sequence[Listener],
         is_demonstration: bool,
-        serves_openapi: bool = True,
+        certificate: "CertificateKeeper | None" = None,
         explain_end: Callable[[], str | None] = lambda: None,
     ) -> None:
-        self._serves_openapi = serves_openapi
+        self._certificate = certificate
         self._explain_end = explain_end
         self._settings = settings
         self._clock = clock
@@ -134,12 +163,10 @@ class Server:
             unit.loop.add_port(Channel(ours, _command_type(unit.name)))
             links[unit.name] = theirs.detach()
         faces = tuple(
-            FacePlan(
-                os.dup(listener.socket.fileno()), listener.serves_gateway, listener.serves_admin
-            )
-            for listener in self._listeners
+            listener.make_plan(os.dup(listener.socket.fileno())) for listener in self._listeners
         )
-        worker_plan = self._make_plan(0, links, faces)
+        renewals = self._certificate.add_worker(0).detach() if self._certificate else None
+        worker_plan = self._make_plan(0, links, faces, renewals)
         self._worker_within = threading.Thread(
             target=self._run_worker_within, args=(worker_plan,), name="worker", daemon=True
         )
@@ -153,8 +180,15 @@ class Server:
             self.fail(f"the worker ended: {error}")
 
     def _make_plan(
-        self, number: int, links: dict[str, int], faces: tuple[FacePlan, ...]
+        self,
+        number: int,
+        links: dict[str, int],
+        faces: tuple[FacePlan, ...],
+        renewals: int | None,
     ) -> WorkerPlan:
+        tls = None
+        if self._certificate is not None and renewals is not None:
+            tls = TlsPlan(self._certificate.material, renewals)
         return WorkerPlan(
             number=number,
             settings=self._settings,
@@ -164,7 +198,7 @@ class Server:
             unanswered_max=self._share(self._settings.unanswered_max),
             prompts_waiting_max=self._share(self._settings.prompts_waiting_max),
             is_demonstration=self._is_demonstration,
-            serves_openapi=self._serves_openapi,
+            tls=tls,
         )
 
     def _share(self, bound: int) -> int:
@@ -180,13 +214,17 @@ class Server:
             unit.loop.add_port(Channel(ours, commands))
             links[unit.name] = theirs.fileno()
             inherited.append(theirs)
-        faces = tuple(
-            FacePlan(listener.socket.fileno(), listener.serves_gateway, listener.serves_admin)
-            for listener in self._listeners
-        )
-        plan = self._make_plan(number, links, faces)
-        plan_descriptor = send_plan(plan)
-        descriptors = [*links.values(), *(face.descriptor for face in faces), plan_descriptor]
+        faces = tuple(listener.make_plan(listener.socket.fileno()) for listener in self._listeners)
+        renewals = None
+        if self._certificate is not None:
+            inherited.append(self._certificate.add_worker(number))
+            renewals = inherited[-1].fileno()
+        plan_descriptor = send_plan(self._make_plan(number, links, faces, renewals))
+        descriptors = [
+            *(theirs.fileno() for theirs in inherited),
+            *(face.descriptor for face in faces),
+            plan_descriptor,
+        ]
         process = subprocess.Popen(
             [sys.executable, "-m", "pesalango_server.main.worker", str(plan_descriptor)],
             pass_fds=descriptors,
@@ -205,10 +243,14 @@ class Server:
 
     def run(self, *, on_started: threading.Event | None = None) -> int:
         """Supervise until a signal or a failure; the process's exit status."""
-        previous = {
-            number: signal.signal(number, lambda *_: self._events.put(("stop", None)))
-            for number in (signal.SIGINT, signal.SIGTERM)
-        }
+        events: dict[int, str] = {signal.SIGINT.value: "stop", signal.SIGTERM.value: "stop"}
+        if self._certificate is not None:
+            events[signal.SIGHUP.value] = "renew_certificate"
+
+        def heed(number: int, _frame: object) -> None:
+            self._events.put((events[number], None))
+
+        previous = {number: signal.signal(number, heed) for number in events}
         try:
             return self._supervise()
         finally:
@@ -226,6 +268,8 @@ class Server:
             if event == "stop":
                 self.stop()
                 return 0
+            if event == "renew_certificate" and self._certificate is not None:
+                self._certificate.renew()
             if event == "fail":
                 self.stop()
                 raise ServerFailed(str(detail))
@@ -297,24 +341,6 @@ def _command_type(database: str) -> Any:
     for type_ in types[1:]:
         union = union | type_
     return union
-
-
-def warn_of_exposure(
-    host: str, settings: Settings, *, is_demonstration: bool, say: Callable[[str], None]
-) -> bool:
-    """Whether plain HTTP is served beyond this machine: told in a demonstration, else refused.
-
-    Raises `ServerFailed`.
-    """
-    try:
-        warning = check_exposure(
-            host, trusted_proxies=settings.trusted_proxies, is_demonstration=is_demonstration
-        )
-    except ExposedInTheClear as error:
-        raise ServerFailed(str(error)) from error
-    if warning:
-        say(f"Note: {warning}.")
-    return warning is not None
 
 
 def make_data_dir(path: Path) -> None:

@@ -1,6 +1,7 @@
 """`up`: everything on one machine, with one command and nothing to prepare."""
 
 import contextlib
+import functools
 import http.client
 import threading
 import time
@@ -17,15 +18,15 @@ from pesalango_server.gateway.self_check import SelfCheckReport, run_self_check
 from pesalango_server.kernel.clock import SystemClock
 from pesalango_server.main.bootstrap import Bootstrap
 from pesalango_server.main.credentials import Credentials, read_credentials, write_credentials
+from pesalango_server.main.doors import Doors
 from pesalango_server.main.engines import EngineUnit
-from pesalango_server.main.observer import Observer
-from pesalango_server.main.server import (
-    Listener,
-    Server,
-    ServerFailed,
-    make_data_dir,
-    warn_of_exposure,
+from pesalango_server.main.listening import (
+    list_up_addresses,
+    open_listeners,
+    read_certificate,
 )
+from pesalango_server.main.observer import Observer
+from pesalango_server.main.server import Server, ServerFailed, make_data_dir
 from pesalango_server.sandbox.seed import SELF_CHECK_CUSTOMER, SELF_CHECK_ORGANISATION
 from pesalango_server.settings import Settings
 from pesalango_server.storage.address import (
@@ -125,23 +126,22 @@ class Up:
         self._settings = settings
         self._say = say
         self._data_dir = Path(settings.data_dir).resolve()
-        self._is_exposed = False
 
     def run(self) -> int:
         """Start, check, serve until stopped; the exit status. Raises `ServerFailed` and kin."""
         started = time.monotonic()
-        self._is_exposed = warn_of_exposure(
-            self._settings.host, self._settings, is_demonstration=True, say=self._say
-        )
-        # The port first: when it is taken nothing else needs to happen.
-        listener = Listener(self._settings.host, self._settings.port, gateway=True, admin=True)
-        try:
-            with open_places(self._settings) as places:
-                return self._run_on(places, listener, started)
-        finally:
-            listener.socket.close()
+        addresses = list_up_addresses(self._settings)
+        certificate = read_certificate(self._settings, addresses)
+        # The ports first: when one is taken nothing else needs to happen.
+        with (
+            open_listeners(
+                addresses, self._settings, is_demonstration=True, say=self._say
+            ) as listeners,
+            open_places(self._settings) as places,
+        ):
+            return self._run_on(places, Doors(listeners, certificate, self._settings), started)
 
-    def _run_on(self, places: Places, listener: Listener, started: float) -> int:
+    def _run_on(self, places: Places, doors: Doors, started: float) -> int:
         addresses = places.addresses
         for address in addresses.values():
             migrate(address)
@@ -153,23 +153,23 @@ class Up:
             needs_clock_confirmation=False,
         )
         credentials, self_check_key, notes = self._prepare(
-            engines["platform"], addresses["platform"], listener
+            engines["platform"], addresses["platform"], doors
         )
         server = Server(
             self._settings,
             clock=SystemClock(),
             addresses=addresses,
             engines=list(engines.values()),
-            listeners=[listener],
+            listeners=doors.listeners,
             is_demonstration=True,
-            serves_openapi=not self._is_exposed,
+            certificate=doors.certificate,
             explain_end=places.explain_end,
         )
         server_box.append(server)
         server.start()
         checking = threading.Thread(
             target=self._check_and_tell,
-            args=(server, credentials, self_check_key, notes, started),
+            args=(server, doors, credentials, self_check_key, notes, started),
             name="self-check",
             daemon=True,
         )
@@ -180,7 +180,7 @@ class Up:
             self._say("Stopped; everything that was answered is in the data directory.")
 
     def _prepare(
-        self, platform: EngineUnit, address: DatabaseAddress, listener: Listener
+        self, platform: EngineUnit, address: DatabaseAddress, doors: Doors
     ) -> tuple[Credentials, str, list[str]]:
         configuration = read_platform(address)
         bootstrap = Bootstrap(platform, configuration)
@@ -189,7 +189,10 @@ class Up:
         worlds = bootstrap.ensure_worlds()
         path = self._data_dir / "credentials.json"
         credentials = bootstrap.ensure_credentials(
-            read_credentials(path), base_url=listener.url, worlds=worlds
+            read_credentials(path),
+            base_url=doors.base_url,
+            certificate_file=doors.certificate_file,
+            worlds=worlds,
         )
         self_check_key = bootstrap.ensure_self_check_key(worlds)
         write_credentials(path, credentials)
@@ -198,33 +201,36 @@ class Up:
     def _check_and_tell(
         self,
         server: Server,
+        doors: Doors,
         credentials: Credentials,
         self_check_key: str,
         notes: list[str],
         started: float,
     ) -> None:
-        report = self._check(server, credentials, self_check_key)
+        report = self._check(server, doors, credentials, self_check_key)
         if report is None:
             return
-        self._tell(credentials, report, notes, time.monotonic() - started)
+        self._tell(doors, credentials, report, notes, time.monotonic() - started)
 
     def _check(
-        self, server: Server, credentials: Credentials, self_check_key: str
+        self, server: Server, doors: Doors, credentials: Credentials, self_check_key: str
     ) -> SelfCheckReport | None:
         """The self-check's report; None once it has failed for so long that the server ends."""
         until = time.monotonic() + READY_WITHIN_S
         pause = threading.Event()
         while True:
             try:
-                wait_until_ready(credentials.base_url)
-                return run_self_check(
-                    credentials.base_url,
-                    public_key=credentials.sandbox.public_key,
-                    api_key=self_check_key,
-                    market=MARKETS[0],
-                    msisdn=SELF_CHECK_CUSTOMER,
-                    organisation=SELF_CHECK_ORGANISATION,
-                )
+                for listener in doors.listeners:
+                    wait_until_ready(functools.partial(doors.connect, listener))
+                with contextlib.closing(doors.connect(doors.primary)) as connection:
+                    return run_self_check(
+                        connection,
+                        public_key=credentials.sandbox.public_key,
+                        api_key=self_check_key,
+                        market=MARKETS[0],
+                        msisdn=SELF_CHECK_CUSTOMER,
+                        organisation=SELF_CHECK_ORGANISATION,
+                    )
             except Exception as error:  # noqa: BLE001 - the server must not look healthy then
                 # A database that goes away for a moment is no reason to end.
                 if time.monotonic() > until:
@@ -235,13 +241,16 @@ class Up:
 
     def _tell(
         self,
+        doors: Doors,
         credentials: Credentials,
         report: SelfCheckReport,
         notes: list[str],
         seconds: float,
     ) -> None:
         say = self._say
-        say(f"Pesalango is ready at {credentials.base_url} ({seconds:.1f} s).")
+        others = [doors.find_url(door) for door in doors.listeners if door is not doors.primary]
+        also = f", also at {', '.join(others)}" if others else ""
+        say(f"Pesalango is ready at {credentials.base_url}{also} ({seconds:.1f} s).")
         say(
             f"Self-check: session, payment {report.transaction_id} of {report.amount} "
             f"{report.currency}, query: {report.transaction_status}; in a world of its own."
@@ -252,8 +261,8 @@ class Up:
         say(f"API key        {credentials.sandbox.api_key}")
         say(f"Organisation   {credentials.sandbox.service_provider_code}")
         say(f"Sandbox        {credentials.base_url}/sandbox/ipg/v2/{MARKETS[0].path_value}/")
-        if not self._is_exposed:
-            say(f"Openapi        {credentials.base_url}/openapi/ipg/v2/{MARKETS[0].path_value}/")
+        if doors.openapi_url is not None:
+            say(f"Openapi        {doors.openapi_url}/openapi/ipg/v2/{MARKETS[0].path_value}/")
             say("               (a demonstration here: its money is play money as well)")
         say(f"Admin API      {credentials.admin_url} (its token is in the file below)")
         say(f"All of it      {self._data_dir / 'credentials.json'}")
@@ -261,13 +270,12 @@ class Up:
         say("Next: docs/guide/first-payment.md takes a payment step by step; Ctrl-C stops.")
 
 
-def wait_until_ready(base_url: str) -> None:
+def wait_until_ready(connect: Callable[[], http.client.HTTPConnection]) -> None:
     """Wait until payments can be taken. Raises `ServerFailed` when that takes too long."""
-    host, _, port = base_url.removeprefix("http://").rpartition(":")
     until = time.monotonic() + READY_WITHIN_S
     wake = threading.Event()
     while time.monotonic() < until:
-        connection = http.client.HTTPConnection(host.strip("[]"), int(port), timeout=5)
+        connection = connect()
         try:
             connection.request("GET", "/health/ready")
             if connection.getresponse().status == http.client.OK:

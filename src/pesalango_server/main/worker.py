@@ -23,6 +23,7 @@ from pesalango_server.link.client import LinkClient
 from pesalango_server.main.faces import Faces
 from pesalango_server.main.memory import settle_garbage_collector
 from pesalango_server.main.plan import WorkerPlan, receive_plan
+from pesalango_server.main.renewals import follow_renewals
 from pesalango_server.storage.address import DatabaseAddress, open_database_reader
 from pesalango_server.storage.database import Reader, StorageError, StorageUnavailable
 from pesalango_server.storage.pool import ReaderPool
@@ -50,9 +51,13 @@ class Worker:
         await faces.start()
         settle_garbage_collector()
         log.info("worker_started", worker=self._plan.number)
-        refreshing = asyncio.create_task(self._refresh_for_ever(context.configuration))
+        background = [asyncio.create_task(self._refresh_for_ever(context.configuration))]
+        if self._plan.tls is not None and faces.tls is not None:
+            told = socket.socket(fileno=self._plan.tls.renewals)
+            background.append(asyncio.create_task(follow_renewals(told, faces.tls)))
         await self._drain_asked.wait()
-        refreshing.cancel()
+        for task in background:
+            task.cancel()
         await self._drain(faces)
 
     async def _make_context(self) -> WorkerContext:
@@ -161,10 +166,11 @@ def run_worker(plan: WorkerPlan) -> None:
 
 def main() -> None:
     """Entry point of the process; its one argument is the descriptor of its plan."""
-    # Ctrl-C and a service manager's SIGTERM may reach the whole group: the engine process is the one
+    # Ctrl-C and a service manager's signals may reach the whole group: the engine process is the one
     # that acts on them. This one follows the link, or is killed.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     plan = receive_plan(int(sys.argv[1]))
     configure_logging(plan.settings.log_level, process=f"worker-{plan.number}")
     run_worker(plan)

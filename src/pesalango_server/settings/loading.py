@@ -14,10 +14,12 @@ from typing import Any, Final
 import msgspec
 
 from pesalango_server.settings.database import SCHEMES, can_be_split, has_password
+from pesalango_server.settings.listening import LISTEN_EXPLANATION, parse_listen
 from pesalango_server.settings.table import (
     ENVIRONMENT_PREFIX,
     FIELDS,
     FILE_NAME,
+    LISTS,
     NOT_FLAGS,
     SETTING_NAMES,
     Settings,
@@ -29,8 +31,8 @@ from pesalango_server.settings.table import (
 _EXPLANATIONS: Final = {
     "data_dir": "it is the path of a directory",
     "host": "it is an address, such as 127.0.0.1",
-    "listen": "it is an address and a port, such as 127.0.0.1:8080",
-    "admin_listen": "it is an address and a port, such as 127.0.0.1:8081",
+    "listen": f"each is {LISTEN_EXPLANATION}",
+    "admin_listen": f"it is {LISTEN_EXPLANATION}",
     "trusted_proxies": "each is an address or a CIDR range, such as 10.0.0.0/8",
     "log_level": "it is debug, info, warning or error",
 }
@@ -72,8 +74,7 @@ def _gather(
     for name in SETTING_NAMES:
         variable = environment_name(name)
         if variable in environ:
-            value = environ[variable]
-            yield name, _split(value) if name == "trusted_proxies" else value, variable
+            yield name, environ[variable], variable
     for name, value in flags.items():
         if value is None:
             continue
@@ -112,11 +113,16 @@ def _split(text: str) -> list[str]:
 def _convert(name: str, value: Any, source: str) -> Any:
     # TOML and flags bring types of their own, the environment text; a number may be either, but
     # neither may stand where text is meant.
+    if name in LISTS and isinstance(value, str):
+        value = _split(value)
     try:
         converted = msgspec.convert(value, FIELDS[name].type, strict=False)
         if name == "trusted_proxies":
             for item in converted:
                 ip_network(item)
+        if name in {"listen", "admin_listen"}:
+            for item in converted if name == "listen" else (converted,):
+                parse_listen(item, has_certificate=False)
     except (msgspec.ValidationError, ValueError):
         raise SettingsError(f"{source} cannot be used: {_explain(name)}") from None
     if name == "database":

@@ -16,6 +16,7 @@ from pesalango_server.settings.database import (
     insert_password,
     mask_database,
 )
+from pesalango_server.settings.listening import LISTEN_PATTERN
 
 ENVIRONMENT_PREFIX: Final = "PESALANGO_"
 FILE_NAME: Final = "pesalango.toml"
@@ -72,28 +73,48 @@ class Settings(Struct, frozen=True, kw_only=True):
     ] = 5_000
 
     # Where it listens.
-    host: Annotated[str, Meta(min_length=1, description="Address that `up` listens on.")] = (
-        "127.0.0.1"
-    )
+    host: Annotated[
+        str,
+        Meta(min_length=1, description="Address that `up` listens on where `listen` names none."),
+    ] = "127.0.0.1"
     port: Annotated[
         int,
-        Meta(ge=0, le=65_535, description="Port that `up` listens on; 0 takes a free one."),
+        Meta(
+            ge=0,
+            le=65_535,
+            description="Port that `up` listens on where `listen` names none; 0 takes a free one.",
+        ),
     ] = 8080
     listen: Annotated[
-        str,
+        tuple[Annotated[str, Meta(pattern=LISTEN_PATTERN)], ...],
         Meta(
-            pattern=r"^[^\s]+:[0-9]{1,5}$",
-            description="Address and port of the operator's API under `serve`.",
+            max_length=16,
+            description="Addresses and ports of the operator's API: `ADDRESS:PORT`, with IPv6 in "
+            "brackets. `tls:` before it has TLS spoken there, `plain:` has not; with neither, it "
+            "is TLS where `tls_certificate` is given. Several are parted by commas in the "
+            "variable, are a list in the file, and a flag each. None given: `127.0.0.1:8080` "
+            "under `serve`, `host` and `port` under `up`.",
         ),
-    ] = "127.0.0.1:8080"
+    ] = ()
     admin_listen: Annotated[
         str,
         Meta(
-            pattern=r"^[^\s]+:[0-9]{1,5}$",
-            description="Address and port of the admin API under `serve`; keep it off the "
-            "internet.",
+            pattern=LISTEN_PATTERN,
+            description="Address and port of the admin API under `serve`, in the same form; keep "
+            "it off the internet.",
         ),
-    ] = "127.0.0.1:8081"
+    ] = "plain:127.0.0.1:8081"
+    tls_certificate: Annotated[
+        str,
+        Meta(
+            description="File with the server's certificate and those between it and its "
+            "authority (PEM). Read again, with the key, on SIGHUP."
+        ),
+    ] = ""
+    tls_key: Annotated[
+        str,
+        Meta(description="File with the private key of `tls_certificate` (PEM, no password)."),
+    ] = ""
     trusted_proxies: Annotated[
         tuple[str, ...],
         Meta(
@@ -122,7 +143,13 @@ class Settings(Struct, frozen=True, kw_only=True):
         ),
     ] = 1
     connections_max: Annotated[
-        int, Meta(ge=1, le=100_000, description="Open connections of one worker.")
+        int,
+        Meta(
+            ge=1,
+            le=100_000,
+            description="Open connections of one worker to the operator's API, TLS handshakes "
+            "included; as many of its own has the admin API of `serve`.",
+        ),
     ] = 2_048
     unanswered_max: Annotated[
         int,
@@ -175,7 +202,8 @@ class Settings(Struct, frozen=True, kw_only=True):
         Meta(
             ge=100,
             le=600_000,
-            description="How long a request may take to arrive, from its first byte to its last.",
+            description="How long a request may take to arrive, from its first byte to its last; "
+            "and a TLS handshake from the connection's begin to its end.",
         ),
     ] = 10_000
 
@@ -288,6 +316,9 @@ class Settings(Struct, frozen=True, kw_only=True):
 
 
 FIELDS: Final = {field.name: field for field in msgspec.structs.fields(Settings)}
+
+LISTS: Final = frozenset(name for name, field in FIELDS.items() if field.default == ())
+"""Settings that hold several values; text is split at its commas."""
 
 SETTING_NAMES: Final = tuple(FIELDS)
 

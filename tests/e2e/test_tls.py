@@ -1,0 +1,373 @@
+"""TLS through the whole server: HTTPS beside plain HTTP, renewed without a stop, refused in clear."""
+
+import json
+import os
+import re
+import socket
+import ssl
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import pytest
+
+from tests.e2e.http_client import Connection, NotSent, call
+from tests.e2e.merchant import Merchant, Payment, make_reference
+from tests.e2e.server import Server, find_command, make_environment, run_command, wait_until
+from tests.e2e.test_readme import ROOT, find_samples
+
+PAGE = ROOT / "docs" / "running" / "tls.md"
+
+OPERATOR = "openapi.m-pesa.com"
+SETTINGS = {"PESALANGO_PLATFORM_KEY_BITS": "2048"}
+MSISDN = "255744553111"
+
+
+class Issued(NamedTuple):
+    """What `pesalango-server certificate` has made."""
+
+    authority: str
+    certificate: str
+    key: str
+
+    @property
+    def settings(self) -> dict[str, str]:
+        return {
+            **SETTINGS,
+            "PESALANGO_TLS_CERTIFICATE": self.certificate,
+            "PESALANGO_TLS_KEY": self.key,
+        }
+
+    def trust(self) -> ssl.SSLContext:
+        """Of a client that trusts this authority and nobody else."""
+        return ssl.create_default_context(cafile=self.authority)
+
+
+def issue(directory: Path, *names: str) -> Issued:
+    ended = run_command("certificate", *names, "--directory", str(directory), "--json")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    told = json.loads(ended.stdout)
+    return Issued(told["authority"], told["tls_certificate"], told["tls_key"])
+
+
+def run_sample(name: str, place: Path, **changes: str) -> str:
+    """A sample of the page on TLS, typed in a directory with some of its words changed."""
+    (text,) = [text for known, _, text in find_samples(PAGE) if known == name]
+    for word, instead in changes.items():
+        text = text.replace(word.strip("_"), instead)
+    programs = f"{Path(find_command()).parent}{os.pathsep}{os.environ['PATH']}"
+    ended = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", text],
+        cwd=place,
+        env=make_environment({"PATH": programs}),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the page's commands are typed; `var` is the data directory."""
+    return tmp_path_factory.mktemp("tls")
+
+
+@pytest.fixture(scope="module")
+def issued(place: Path) -> Issued:
+    run_sample("a certificate", place)
+    folder = place / "var" / "tls"
+    return Issued(*(str(folder / name) for name in ("authority.pem", "server.pem", "server.key")))
+
+
+@pytest.fixture(scope="module")
+def server(issued: Issued, place: Path) -> Iterator[Server]:
+    """Plain on loopback, plain for everybody, and TLS for everybody over IPv4 and IPv6."""
+    with Server(
+        place / "var",
+        settings=issued.settings,
+        listen=("plain:127.0.0.1:{port}", "plain:0.0.0.0:0", "tls:0.0.0.0:0", "tls:[::]:0"),
+    ) as server:
+        server.start()
+        yield server
+
+
+def find_urls(server: Server) -> list[str]:
+    """Where it says it listens, in the order of its addresses."""
+    wait_until(lambda: "is ready at" in server.read_log(), timeout_s=10, what="its first words")
+    line = next(line for line in server.read_log().splitlines() if "is ready at" in line)
+    return re.findall(r"https?://[^\s,]+:[0-9]+", line)
+
+
+def find_port(server: Server, index: int) -> int:
+    return int(find_urls(server)[index].rpartition(":")[2])
+
+
+def connect_as_to_the_operator(server: Server, issued: Issued, name: str = OPERATOR) -> Connection:
+    return Connection(
+        f"https://{name}:{find_port(server, 2)}",
+        tls_context=issued.trust(),
+        found_at="127.0.0.1",
+        timeout_s=10,
+    )
+
+
+def pay(merchant: Merchant) -> str:
+    return merchant.pay(Payment(make_reference(), MSISDN, "ORG001", amount=1)).code
+
+
+# --- serving -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("environment", ["sandbox", "openapi"])
+def test_a_payment_over_tls_is_taken_under_the_operators_host_name(
+    server: Server, issued: Issued, environment: str
+) -> None:
+    connection = connect_as_to_the_operator(server, issued)
+    merchant = Merchant(server.credentials, environment=environment, connection=connection)
+    assert pay(merchant) == "INS-0"
+    merchant.close()
+
+
+def test_each_address_serves_what_is_safe_there(server: Server, issued: Issued) -> None:
+    urls = find_urls(server)
+    assert [url.partition(":")[0] for url in urls] == ["http", "http", "https", "https"]
+    assert server.credentials.base_url == urls[0]
+    assert "certificate_file" not in (server.data_dir / "credentials.json").read_text("utf-8")
+    found = {
+        (index, environment): call(
+            "GET",
+            f"{url}/{environment}/ipg/v2/vodacomTZN/getSession/",
+            tls_context=issued.trust(),
+        )[0]
+        for index, url in enumerate(urls)
+        for environment in ("sandbox", "openapi")
+    }
+    # Plain HTTP that other machines can reach has the sandbox alone.
+    assert found.pop((1, "openapi")) == 404
+    assert set(found.values()) == {401}
+    assert "0.0.0.0 can be reached from other machines without encryption" in server.read_log()
+
+
+def test_who_speaks_the_wrong_protocol_is_told_and_leaves_no_trace(server: Server) -> None:
+    port = find_port(server, 2)
+    before = server.read_log()
+    status, answer = call("GET", f"http://127.0.0.1:{port}/health/live")
+    assert (status, list(answer)) == (400, ["output_error"])
+    client = ssl.create_default_context()
+    with (
+        socket.create_connection(("127.0.0.1", server.port), timeout=10) as wire,
+        pytest.raises(ssl.SSLError),
+    ):
+        client.wrap_socket(wire, server_hostname="localhost")
+    # A client that does not trust the authority.
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=10) as wire,
+        pytest.raises(ssl.SSLCertVerificationError),
+    ):
+        client.wrap_socket(wire, server_hostname="localhost")
+    assert server.is_ready()
+    assert server.read_log() == before
+
+
+def test_a_client_reaches_it_by_the_operators_name_as_the_page_says(server: Server) -> None:
+    said = run_sample("health over TLS", server.data_dir.parent, _8443=str(find_port(server, 2)))
+    assert json.loads(said) == {"status": "ready"}
+
+
+# --- renewing ------------------------------------------------------------------------------------
+
+
+def read_name(connection: Connection) -> str:
+    """The authority's own names aside, the name that the certificate shown is for."""
+    from cryptography import x509
+
+    certificate = x509.load_der_x509_certificate(connection.read_certificate())
+    return str(certificate.subject.rfc4514_string().removeprefix("CN="))
+
+
+def renew(server: Server, event: str) -> dict[str, Any]:
+    """SIGHUP, as the page has it; the line of the log that says what came of it."""
+    before = len(server.read_log())
+    run_sample("a renewal", server.data_dir.parent)
+
+    def read_lines() -> list[str]:
+        return [line for line in server.read_log()[before:].splitlines() if event in line]
+
+    wait_until(lambda: bool(read_lines()), timeout_s=10, what=event)
+    (line,) = read_lines()
+    told: dict[str, Any] = json.loads(line)
+    return told
+
+
+def test_a_new_certificate_is_served_after_sighup_and_a_broken_one_is_not(
+    server: Server, issued: Issued
+) -> None:
+    old = connect_as_to_the_operator(server, issued)
+    merchant = Merchant(server.credentials, connection=old)
+    assert read_name(old) == OPERATOR
+
+    def is_renewed() -> bool:
+        fresh = connect_as_to_the_operator(server, issued, "renewed.example")
+        try:
+            return read_name(fresh) == "renewed.example"
+        except NotSent:
+            return False
+        finally:
+            fresh.close()
+
+    issue(Path(issued.authority).parent, "renewed.example", OPERATOR)
+
+    told = renew(server, "certificate_in_force")
+
+    assert told["names"][0] == "renewed.example"
+    # The worker has been told, and heeds it at a moment of its own.
+    wait_until(is_renewed, timeout_s=5, what="the new certificate")
+    assert pay(merchant) == "INS-0"
+    assert read_name(old) == OPERATOR
+
+    Path(issued.key).write_text("nonsense", encoding="utf-8")
+    told = renew(server, "certificate_not_renewed")
+
+    assert told["level"] == "error"
+    assert told["reason"] == (f"{issued.key} holds no private key in PEM; the one in force stays")
+    assert is_renewed()
+    # A worker that is started anew serves with what is in force, whatever the files hold.
+    server.kill(*server.find_workers())
+    wait_until(server.is_ready, timeout_s=10, what="another worker")
+    assert is_renewed()
+    issue(Path(issued.authority).parent, OPERATOR)
+    assert renew(server, "certificate_in_force")["names"][0] == OPERATOR
+    merchant.close()
+
+
+# --- TLS alone -----------------------------------------------------------------------------------
+
+
+def test_where_tls_alone_is_spoken_credentials_and_commands_speak_it(tmp_path: Path) -> None:
+    issued = issue(tmp_path / "tls", "gateway.example")
+    with Server(
+        tmp_path / "var",
+        settings={**issued.settings, "PESALANGO_WORKERS": "0"},
+        listen=("127.0.0.1:{port}",),
+        tls_context=issued.trust(),
+    ) as server:
+        server.start()
+        credentials = server.data_dir / "credentials.json"
+        known = msgspec.json.decode(credentials.read_bytes())
+        assert known["base_url"] == f"https://127.0.0.1:{server.port}"
+        assert known["admin_url"] == f"https://127.0.0.1:{server.port}/admin/v1"
+        assert known["certificate_file"] == issued.certificate
+        data_dir = ("--data-dir", str(server.data_dir))
+        assert run_command("health", *data_dir).returncode == 0
+        assert find_urls(server) == [known["base_url"]]
+
+        # Another server's certificate is none that this one's administrator trusts.
+        credentials.write_bytes(msgspec.json.encode({**known, "certificate_file": ""}))
+        refused = run_command("health", *data_dir)
+        assert refused.returncode == 1
+        assert "is not trusted here" in refused.stderr
+        trusting = {"SSL_CERT_FILE": issued.authority}
+        assert run_command("health", *data_dir, environment=trusting).returncode == 0
+
+        issue(tmp_path / "tls", "renewed.example")
+        renew(server, "certificate_in_force")
+        idle = Connection(known["base_url"], tls_context=issued.trust())
+        wait_until(server.is_ready, timeout_s=5, what="a ready server")
+        assert idle.request("GET", "/health/live")[0] == 200
+        assert server.stop() < 3
+        idle.close()
+        assert "Traceback" not in server.read_log()
+
+
+# --- refusing ------------------------------------------------------------------------------------
+
+
+def read_refusal(*arguments: str, environment: dict[str, str] | None = None) -> str:
+    """The one sentence with which a server does not start."""
+    ended = run_command(*arguments, environment={**SETTINGS, **(environment or {})})
+    assert (ended.returncode, ended.stdout) == (1, ""), ended
+    *logged, sentence = ended.stderr.splitlines()
+    # What the certificate is may have been logged before.
+    assert all(json.loads(line)["level"] == "info" for line in logged), ended.stderr
+    assert sentence.startswith("pesalango-server: ")
+    return sentence.removeprefix("pesalango-server: ")
+
+
+def test_money_that_counts_is_served_to_other_machines_over_tls_alone(
+    issued: Issued, tmp_path: Path
+) -> None:
+    data_dir = ("--data-dir", str(tmp_path / "var"))
+    told = read_refusal(
+        *("serve", *data_dir, "--listen", "tls:0.0.0.0:0", "--listen", "plain:0.0.0.0:0"),
+        environment=issued.settings,
+    )
+    assert "0.0.0.0 can be reached from other machines without encryption" in told
+    assert "tls_certificate" in told
+    assert run_command("migrate", *data_dir).returncode == 0
+    with Server(
+        tmp_path / "var",
+        command="serve",
+        settings=issued.settings,
+        listen=("0.0.0.0:{port}", "plain:127.0.0.1:0"),
+        tls_context=issued.trust(),
+    ) as server:
+        server.start()
+        (line,) = [line for line in server.read_log().splitlines() if "operator's API" in line]
+        assert f"https://0.0.0.0:{server.port}, http://127.0.0.1:" in line
+        url = f"https://127.0.0.1:{server.port}/openapi/ipg/v2/vodacomTZN/getSession/"
+        assert call("GET", url, tls_context=issued.trust())[0] == 401
+        # The admin API is not served there.
+        url = f"https://127.0.0.1:{server.port}/admin/v1/health"
+        assert call("GET", url, tls_context=issued.trust())[0] == 404
+        assert server.stop() < 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--tls-certificate", "{missing}", "--tls-key", "{key}"), "{missing}, the certificate, "),
+        (("--tls-certificate", "{key}", "--tls-key", "{key}"), "{key} holds no certificate in PEM"),
+        (("--tls-certificate", "{certificate}"), "tls_certificate is given without tls_key"),
+        (("--listen", "tls:127.0.0.1:0"), "there is no certificate: give --tls-certificate"),
+        (("--listen", "https://127.0.0.1"), "--listen cannot be used: each is an address and"),
+    ],
+)
+def test_a_server_without_a_usable_certificate_says_so_in_one_sentence(
+    arguments: tuple[str, ...], told: str, issued: Issued, tmp_path: Path
+) -> None:
+    places = {
+        "missing": str(tmp_path / "missing.pem"),
+        "certificate": issued.certificate,
+        "key": issued.key,
+    }
+    given = [argument.format(**places) for argument in arguments]
+    sentence = read_refusal("up", "--data-dir", str(tmp_path / "var"), "--port", "0", *given)
+    assert told.format(**places) in sentence
+    assert not (tmp_path / "var").exists()
+
+
+# --- the command ---------------------------------------------------------------------------------
+
+
+def test_the_command_says_what_to_serve_with_and_what_to_hand_to_clients(tmp_path: Path) -> None:
+    data_dir = ("--data-dir", str(tmp_path / "var"))
+    ended = run_command("certificate", OPERATOR, "192.0.2.7", *data_dir)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    folder = tmp_path / "var" / "tls"
+    assert f"--tls-certificate {folder / 'server.pem'} --tls-key {folder / 'server.key'}" in (
+        ended.stdout
+    )
+    assert f"curl --cacert {folder / 'authority.pem'} https://{OPERATOR}:" in ended.stdout
+    assert f"SSL_CERT_FILE={folder / 'authority.pem'}" in ended.stdout
+    assert "PRIVATE KEY" not in ended.stdout
+
+    (folder / "authority.key").unlink()
+    refused = run_command("certificate", OPERATOR, *data_dir)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "never overwritten" in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
