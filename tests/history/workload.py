@@ -34,6 +34,9 @@ OTHERS_ORGANISATION = "OTHERS"
 """Nobody acts for it, but it can be paid."""
 RICH_CUSTOMERS = ("255744553111", "254707161122", "233508729395")
 POOR_CUSTOMERS = ("255700000011", "255700000012", "255700000013")
+BYSTANDING_ORGANISATIONS = ("000000", "112244")
+BYSTANDING_CUSTOMER = "000000000001"
+"""Of the same ledger, and no concern of anybody's."""
 LOCKED_CUSTOMER = "255700000014"
 UNKNOWN_CUSTOMER = "255799999999"
 UNKNOWN_TRANSACTION = "5fT0kQ2mBx7L"
@@ -49,9 +52,14 @@ _TARGET_DRAWS = 12
 
 def make_world(*, first: int = FIRST, second: int = SECOND) -> World:
     """The parties of the workload, and two applications that share some of them."""
-    organisations = {code: Organisation(RICH_ORGANISATION_MINOR) for code in RICH_ORGANISATIONS}
+    organisations = {
+        code: Organisation(RICH_ORGANISATION_MINOR)
+        for code in (*RICH_ORGANISATIONS, *BYSTANDING_ORGANISATIONS)
+    }
     organisations |= {code: Organisation(POOR_ORGANISATION_MINOR) for code in POOR_ORGANISATIONS}
-    customers = {msisdn: Customer(RICH_CUSTOMER_MINOR) for msisdn in RICH_CUSTOMERS}
+    customers = {
+        msisdn: Customer(RICH_CUSTOMER_MINOR) for msisdn in (*RICH_CUSTOMERS, BYSTANDING_CUSTOMER)
+    }
     customers |= {msisdn: Customer(POOR_CUSTOMER_MINOR) for msisdn in POOR_CUSTOMERS}
     return World(
         organisations=organisations | {OTHERS_ORGANISATION: Organisation()},
@@ -140,12 +148,12 @@ class Workload:
 
     def _draw_reversed_minor(self, original: Ask) -> int:
         luck = self._random.random()
-        amount_minor = max(original.amount_minor, 2)
+        amount_minor = original.amount_minor or 50
         if luck < 0.35:
             return 0
         if luck < 0.45:
             return amount_minor + self._random.randint(0, 1)
-        return self._random.randint(1, amount_minor // 2)
+        return 50 * self._random.randint(1, max(1, amount_minor // 100))
 
     def _draw_payment(self) -> Ask:
         choose = self._random.choice
@@ -160,7 +168,8 @@ class Workload:
         counterparty = customer
         if operation is Operation.B2B:
             counterparty = choose((*POOR_ORGANISATIONS, *RICH_ORGANISATIONS, OTHERS_ORGANISATION))
-        amount_minor = self._random.randint(1, 12_00)
+        # Round, so that a wallet often holds exactly what is asked for.
+        amount_minor = 50 * self._random.randint(1, 24)
         application = self._choose_application(organisation)
         return Ask(application, operation, organisation, counterparty, amount_minor)
 
