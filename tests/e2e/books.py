@@ -25,16 +25,20 @@ Ask = Callable[[str], list[tuple[Any, ...]]]
 
 _BUSY_TIMEOUT_MS = 10_000
 _SYSTEM = 0
+_REVERSAL = 6
 
 
 class PaymentRow(msgspec.Struct, frozen=True):
     ledger: int
     id: int
+    operation: int
+    application: int
     third_party_conversation_id: str
     counterparty: str
     organisation_code: str
     amount_minor: int
     state: int
+    status: int
 
 
 class TransferRow(msgspec.Struct, frozen=True):
@@ -48,6 +52,13 @@ class TransferRow(msgspec.Struct, frozen=True):
     credit_balance_minor: int
 
 
+class ReversalRow(msgspec.Struct, frozen=True):
+    ledger: int
+    reversal: int
+    original: int
+    amount_minor: int
+
+
 class AccountRow(msgspec.Struct, frozen=True):
     ledger: int
     id: int
@@ -59,23 +70,27 @@ class AccountRow(msgspec.Struct, frozen=True):
 class Books(msgspec.Struct, frozen=True):
     """All ledgers of an environment at one moment.
 
-    `changes` are (ledger, payment, id, state) in the order of ids; `prompts` and `duplicates`
-    (ledger, payment); `batches` (ledger, sequence, digest); `states` (ledger, sequence, digest).
+    `changes` are (ledger, payment, id, state, status) in the order of ids; `prompts` and
+    `duplicates` (ledger, payment); `batches` (ledger, sequence, digest); `states` (ledger,
+    sequence, digest); `organisations` and `customers` (ledger, code or number, account).
     """
 
     payments: list[PaymentRow]
-    changes: list[tuple[int, int, int, int]]
+    changes: list[tuple[int, int, int, int, int]]
     transfers: list[TransferRow]
+    reversals: list[ReversalRow]
     accounts: list[AccountRow]
     prompts: list[tuple[int, int]]
     duplicates: list[tuple[int, int]]
     batches: list[tuple[int, int, bytes]]
     states: list[tuple[int, int, bytes]]
+    organisations: list[tuple[int, str, int]]
+    customers: list[tuple[int, str, int]]
 
     def read_state_by_payment(self) -> dict[tuple[int, int], int]:
         """The state in which each payment stands: its last change, else its first state."""
         states = {(row.ledger, row.id): row.state for row in self.payments}
-        for ledger, payment, _, state in self.changes:
+        for ledger, payment, _, state, _ in self.changes:
             states[ledger, payment] = state
         return states
 
@@ -96,25 +111,36 @@ class Books(msgspec.Struct, frozen=True):
 def read_books(ask: Ask) -> Books:
     """Read everything; the connection must show one moment."""
     payments = ask(
-        "SELECT ledger, id, third_party_conversation_id, counterparty, organisation_code,"
-        " amount_minor, state FROM payments ORDER BY ledger, id"
+        "SELECT ledger, id, operation, application, third_party_conversation_id, counterparty,"
+        " organisation_code, amount_minor, state, status FROM payments ORDER BY ledger, id"
     )
     transfers = ask(
         "SELECT ledger, id, payment, debit_account, credit_account, amount_minor,"
         " debit_balance_minor, credit_balance_minor FROM transfers ORDER BY ledger, id"
+    )
+    reversals = ask(
+        "SELECT ledger, reversal, original, amount_minor FROM reversals ORDER BY ledger, reversal"
     )
     accounts = ask(
         "SELECT ledger, id, owner_kind, balance_minor, held_minor FROM accounts ORDER BY ledger, id"
     )
     return Books(
         payments=[PaymentRow(*row) for row in payments],
-        changes=ask("SELECT ledger, payment, id, state FROM payment_changes ORDER BY ledger, id"),
+        changes=ask(
+            "SELECT ledger, payment, id, state, status FROM payment_changes ORDER BY ledger, id"
+        ),
         transfers=[TransferRow(*row) for row in transfers],
+        reversals=[ReversalRow(*row) for row in reversals],
         accounts=[AccountRow(*row) for row in accounts],
         prompts=ask("SELECT ledger, payment FROM prompts"),
         duplicates=ask("SELECT ledger, payment FROM duplicates"),
         batches=ask("SELECT ledger, sequence, digest FROM batches ORDER BY ledger, sequence"),
         states=ask("SELECT ledger, sequence, digest FROM ledger_state"),
+        organisations=ask("SELECT ledger, code, account FROM organisations ORDER BY ledger, code"),
+        customers=ask(
+            "SELECT n.ledger, n.msisdn, c.account FROM customer_numbers AS n JOIN customers AS c"
+            " ON c.ledger = n.ledger AND c.id = n.customer ORDER BY n.ledger, n.msisdn"
+        ),
     )
 
 
@@ -123,6 +149,7 @@ def find_violations(books: Books) -> list[str]:
     return [
         *_judge_money(books),
         *_judge_payments(books),
+        *_judge_reversals(books),
         *_judge_batches(books),
     ]
 
@@ -160,7 +187,7 @@ def _judge_payments(books: Books) -> Iterator[str]:
     moved = Counter((row.ledger, row.payment) for row in books.transfers if row.payment)
     finals = Counter(
         (ledger, payment)
-        for ledger, payment, _, state in books.changes
+        for ledger, payment, _, state, _ in books.changes
         if State(state) in FINAL_STATES
     )
     for row in books.payments:
@@ -182,10 +209,40 @@ def _judge_payments(books: Books) -> Iterator[str]:
         amount = amounts.get((transfer.ledger, transfer.payment), transfer.amount_minor)
         if amount != transfer.amount_minor:
             yield f"transfer {transfer.id} is not of its payment's amount"
-    counts = books.count_payments_by_reference()
-    # All requests of these tests are of one application and one operation.
+    counts = Counter(
+        (row.application, row.operation, row.third_party_conversation_id) for row in books.payments
+    )
     yield from (
         f"{count} payments have the key {key}" for key, count in counts.items() if count > 1
+    )
+
+
+def _judge_reversals(books: Books) -> Iterator[str]:
+    """What goes back of a payment: the other way round, once booked, never more than there was."""
+    standing = books.read_state_by_payment()
+    payments = {(row.ledger, row.id): row for row in books.payments}
+    moved = {(row.ledger, row.payment): row for row in books.transfers}
+    left = {payment: row.amount_minor for payment, row in payments.items()}
+    booked = Counter((row.ledger, row.reversal) for row in books.reversals)
+    for payment, row in payments.items():
+        is_completed = standing[payment] == State.COMPLETED
+        if booked.pop(payment, 0) != (row.operation == _REVERSAL and is_completed):
+            yield f"payment {payment} is not booked as what it gave back"
+    yield from (f"a reversal that is not there gave back: {reversal}" for reversal in booked)
+    for given_back in books.reversals:
+        reversal = (given_back.ledger, given_back.reversal)
+        original = (given_back.ledger, given_back.original)
+        there, back = moved.get(original), moved.get(reversal)
+        if there is None or back is None:
+            yield f"reversal {reversal} or its original {original} moved no money"
+            continue
+        if (there.debit_account, there.credit_account) != (back.credit_account, back.debit_account):
+            yield f"reversal {reversal} does not go back the way that {original} went"
+        if back.amount_minor != given_back.amount_minor:
+            yield f"reversal {reversal} is not booked with what it moved"
+        left[original] -= given_back.amount_minor
+    yield from (
+        f"more was given back than {payment} was of" for payment, m in left.items() if m < 0
     )
 
 
