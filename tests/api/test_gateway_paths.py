@@ -55,7 +55,7 @@ def test_an_operation_is_served_directly_in_every_spelling(world: World, operati
         f"/sandbox/IPG/v2/{MARKET}/getSession/",
         f"/sandbox/ipg/v1/{MARKET}/getSession/",
         f"{ROOT}/getSession/more",
-        f"{ROOT}/b2cPayment/",
+        f"{ROOT}/directDebitPayment/",
         f"{ROOT}/%2e%2e/getSession/",
         f"{ROOT}/getSession%00/",
         f"/sandbox/ipg/v2/{MARKET.lower()}/nothing/",

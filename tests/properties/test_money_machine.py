@@ -390,7 +390,7 @@ def open_quiet_rig(request: pytest.FixtureRequest, dialect: str) -> Iterator[Rig
 
 
 @pytest.mark.parametrize(
-    ("dialect", "examples", "steps"), [("sqlite", 100, 30), ("postgres", 5, 20)]
+    ("dialect", "examples", "steps"), [("sqlite", 60, 30), ("postgres", 4, 20)]
 )
 def test_money_is_neither_made_nor_lost(
     request: pytest.FixtureRequest, dialect: str, examples: int, steps: int
