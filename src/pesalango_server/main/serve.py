@@ -7,6 +7,7 @@ from pesalango_server.applications.commands import AddAdminToken
 from pesalango_server.applications.keys import CredentialHasher, make_admin_token
 from pesalango_server.kernel.clock import SystemClock
 from pesalango_server.kernel.message import Done, Refused
+from pesalango_server.main.agreement import require_one_installation
 from pesalango_server.main.bootstrap import Bootstrap
 from pesalango_server.main.engines import EngineUnit
 from pesalango_server.main.server import Listener, Server, ServerFailed, warn_of_exposure
@@ -40,6 +41,7 @@ class Serve:
             addresses = places.addresses
             for address in addresses.values():
                 check_schema(address)
+            require_one_installation(addresses)
             servers: list[Server] = []
             engines = make_engines(
                 self._settings,
