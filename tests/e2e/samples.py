@@ -3,7 +3,8 @@
     <!-- runs: NAME -->     the block below is run, in the order of the page
     <!-- file: NAME -->     it is written to a file of that name, for the samples that follow
     <!-- stays: NAME -->    it is started, and runs until the test ends it
-    <!-- prints -->         what the block above prints; `…` stands for anything within a line
+    <!-- prints -->         what the block above prints; `…` stands for anything within a line,
+                            and alone on a line for any number of lines
     <!-- not run: WHY -->   it needs what no test has
 
 Blanks are compared as one, so that the width of a column is no part of a page.
@@ -45,10 +46,10 @@ class Sample(msgspec.Struct, frozen=True):
 
     def with_places(self, places: Mapping[str, str]) -> "Sample":
         """The same with addresses and directories of this run instead of those of the page."""
-        text = self.text
+        text, prints = self.text, self.prints
         for said, meant in places.items():
-            text = text.replace(said, meant)
-        return msgspec.structs.replace(self, text=text)
+            text, prints = text.replace(said, meant), prints.replace(said, meant)
+        return msgspec.structs.replace(self, text=text, prints=prints)
 
 
 def find_samples(*pages: str) -> list[Sample]:
@@ -114,9 +115,13 @@ def run_sample(
 def prints_as_said(said: str, printed: str) -> bool:
     """Whether what was printed is what the page has."""
     expected, found = (_join_blanks(text) for text in (said, printed))
-    pattern = re.escape(expected).replace("…", ".*")
-    return re.fullmatch(pattern, found) is not None
+    lines = [r"(?:.*\n)*" if line == "…" else f"{line}\n" for line in map(_escape, expected)]
+    return re.fullmatch("".join(lines), "".join(f"{line}\n" for line in found)) is not None
 
 
-def _join_blanks(text: str) -> str:
-    return "\n".join(" ".join(line.split()) for line in text.strip().splitlines())
+def _escape(line: str) -> str:
+    return line if line == "…" else re.escape(line).replace("…", ".*")
+
+
+def _join_blanks(text: str) -> list[str]:
+    return [" ".join(line.split()) for line in text.strip().splitlines()]
