@@ -1,12 +1,11 @@
 """What the README and the guide tell a newcomer to type is typed, word for word."""
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.samples import Sample, find_samples, find_unmarked_blocks, run_sample
+from tests.e2e.samples import find_samples, find_unmarked_blocks, run_sample
 from tests.e2e.server import Server
 
 PAGES = (
@@ -16,17 +15,6 @@ PAGES = (
     "docs/guide/paying-out-and-reversing.md",
 )
 SAMPLES = find_samples(*PAGES)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder as `make run` leaves it: `var` with a server's data, `.venv` with its programs."""
-    place = tmp_path_factory.mktemp("readme")
-    (place / ".venv").mkdir()
-    (place / ".venv" / "bin").symlink_to(Path(sys.executable).parent)
-    with Server(place / "var", settings={"PESALANGO_PLATFORM_KEY_BITS": "2048"}) as server:
-        server.start()
-        yield place
 
 
 def test_the_samples_are_found() -> None:
@@ -53,8 +41,14 @@ def test_every_block_of_a_page_is_run(page: str) -> None:
     assert find_unmarked_blocks(page) == []
 
 
-@pytest.mark.parametrize("sample", SAMPLES, ids=[sample.name for sample in SAMPLES])
-def test_a_sample_does_what_the_page_says(sample: Sample, folder: Path) -> None:
-    printed = run_sample(sample, folder)
-    if sample.name.startswith("first payment"):
-        assert "Request processed successfully" in printed
+def test_the_samples_do_what_the_pages_say(tmp_path: Path) -> None:
+    # One after the other, as they are read: some go on from what others did.
+    (tmp_path / ".venv").mkdir()
+    (tmp_path / ".venv" / "bin").symlink_to(Path(sys.executable).parent)
+    with Server(tmp_path / "var", settings={"PESALANGO_PLATFORM_KEY_BITS": "2048"}) as server:
+        # As `make run` leaves it: `var` with a server's data, `.venv` with its programs.
+        server.start()
+        for sample in SAMPLES:
+            printed = run_sample(sample, tmp_path)
+            if sample.name.startswith("first payment"):
+                assert "Request processed successfully" in printed

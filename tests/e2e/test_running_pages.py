@@ -127,12 +127,8 @@ def test_an_installation_on_sqlite_is_made_looked_after_and_upgraded(tmp_path: P
         operator.leave_running("serve on SQLite").__enter__()
 
 
-def test_an_installation_on_postgres_is_made_by_the_page(
-    tmp_path: Path, postgres_url: str
-) -> None:
-    operator = Operator(
-        tmp_path, {"postgresql://pesalango@db.example/pesalango": postgres_url}
-    )
+def test_an_installation_on_postgres_is_made_by_the_page(tmp_path: Path, postgres_url: str) -> None:
+    operator = Operator(tmp_path, {"postgresql://pesalango@db.example/pesalango": postgres_url})
     operator.type("prepare PostgreSQL")
     with operator.leave_running("serve on PostgreSQL"):
         said = operator.type("the first organisation")

@@ -116,9 +116,7 @@ def test_a_backup_has_all_that_was_committed_and_nothing_beside_its_databases(
     assert stat.S_IMODE(target.stat().st_mode) == 0o700
     assert {stat.S_IMODE(path.stat().st_mode) for path in target.iterdir()} == {0o600}
     copies = list_addresses(data_dir=target, conninfo=None)
-    ((reference,),) = run_sql(
-        copies["sandbox"], "SELECT third_party_conversation_id FROM payments"
-    )
+    ((reference,),) = run_sql(copies["sandbox"], "SELECT third_party_conversation_id FROM payments")
     assert reference == "one"
     require_one_installation(copies)
     installation.pay("two")
@@ -159,14 +157,13 @@ def test_the_credentials_of_up_are_backed_up_with_the_rest(
 def damage(path: Path) -> None:
     """Overwrite what is in the middle of an index, so that rows and index disagree."""
     connection = apsw.Connection(str(path))
-    ((page,),) = connection.execute(
-        "SELECT rootpage FROM sqlite_schema WHERE name = 'duplicates'"
+    ((page, size),) = connection.execute(
+        "SELECT rootpage, page_size FROM sqlite_schema, pragma_page_size WHERE name = 'duplicates'"
     ).fetchall()
-    ((size,),) = connection.execute("PRAGMA page_size").fetchall()
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     connection.close(True)
     with path.open("r+b") as file:
-        file.seek((page - 1) * size + size - 40)
+        file.seek(int(str(page)) * int(str(size)) - 40)
         file.write(os.urandom(40))
 
 

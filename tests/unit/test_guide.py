@@ -2,6 +2,8 @@
 
 import re
 
+import pytest
+
 from docs import generate
 from pesalango_server.catalog.codes import CODES_BY_CODE
 from pesalango_server.catalog.model import Producer, Retry
@@ -27,12 +29,8 @@ def test_the_tables_of_the_guide_are_those_of_the_catalog() -> None:
 
 def test_a_table_without_a_place_is_noticed() -> None:
     page = PAGE.replace("<!-- end of session -->", "")
-    try:
+    with pytest.raises(ValueError, match="the table session"):
         generate.fill_tables(page, generate.TABLES)
-    except ValueError as error:
-        assert "the table session" in str(error)
-    else:
-        raise AssertionError("nothing was noticed")
 
 
 def test_every_code_of_a_served_operation_has_its_row() -> None:

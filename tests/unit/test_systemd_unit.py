@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pesalango_server.main.server import STOP_WITHIN_S
-from pesalango_server.settings import Settings, environment_name
+from pesalango_server.settings import Settings, environment_name, load_settings
 
 UNIT = Path(__file__).resolve().parents[2] / "docs" / "running" / "pesalango.service"
 PROGRAM = "/opt/pesalango/.venv/bin/pesalango-server"
@@ -84,3 +84,11 @@ def test_its_secrets_are_in_a_file_of_their_own() -> None:
     unit = read_unit()
     assert all("PASSWORD" not in value for value in unit["Environment"])
     assert unit["EnvironmentFile"] == ["-/etc/pesalango/secrets"]
+
+
+def test_its_file_of_settings_can_be_read(tmp_path: Path) -> None:
+    page = UNIT.with_name("systemd.md").read_text("utf-8")
+    (text,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    file = tmp_path / "pesalango.toml"
+    file.write_text(text, "utf-8")
+    assert load_settings({}, {}, file).workers == 4

@@ -37,8 +37,7 @@ _QUERY_WORDS_BY_CODE: Final[dict[str, Words]] = {
     ),
     codes.PRODUCT_NOT_ENABLED: (
         "nothing, and that will not change by itself",
-        "Have the status query switched on. Until it is, no unknown outcome can be resolved: take "
-        "no payments.",
+        "Have the status query switched on; until then no unknown outcome can be resolved.",
     ),
 }
 
@@ -79,7 +78,9 @@ def _render(
     """One row a code; those after which a caller does the same stand together."""
     rows = [
         (f"`{row.code}`", _list_statuses(row, operations), _tell(row, operations), *choose(row))
-        for row in sorted(CODES, key=lambda row: order.index(row.retry) if row.retry in order else 0)
+        for row in sorted(
+            CODES, key=lambda row: order.index(row.retry) if row.retry in order else 0
+        )
         if _find(row, operations)
     ]
     lines = [_TITLE, ("---",) * len(_TITLE), *rows]
@@ -97,7 +98,9 @@ def _find(row: CodeRow, operations: Sequence[Operation]) -> list[tuple[Operation
 
 
 def _list_statuses(row: CodeRow, operations: Sequence[Operation]) -> str:
-    return ", ".join(str(n) for n in sorted({code.http_status for _, code in _find(row, operations)}))
+    return ", ".join(
+        str(n) for n in sorted({code.http_status for _, code in _find(row, operations)})
+    )
 
 
 def _tell(row: CodeRow, operations: Sequence[Operation]) -> str:
