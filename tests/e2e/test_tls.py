@@ -1,11 +1,9 @@
 """TLS through the whole server: HTTPS beside plain HTTP, renewed without a stop, refused in clear."""
 
 import json
-import os
 import re
 import socket
 import ssl
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,10 +13,10 @@ import pytest
 
 from tests.e2e.http_client import Connection, NotSent, call
 from tests.e2e.merchant import Merchant, Payment, make_reference
-from tests.e2e.server import Server, find_command, make_environment, run_command, wait_until
-from tests.e2e.test_readme import ROOT, find_samples
+from tests.e2e.samples import find_samples, make_sample_environment, run_sample
+from tests.e2e.server import Server, run_command, wait_until
 
-PAGE = ROOT / "docs" / "running" / "tls.md"
+SAMPLES = {sample.name: sample for sample in find_samples("docs/running/tls.md")}
 
 OPERATOR = "openapi.m-pesa.com"
 SETTINGS = {"PESALANGO_PLATFORM_KEY_BITS": "2048"}
@@ -52,23 +50,11 @@ def issue(directory: Path, *names: str) -> Issued:
     return Issued(told["authority"], told["tls_certificate"], told["tls_key"])
 
 
-def run_sample(name: str, place: Path, **changes: str) -> str:
+def type_sample(name: str, place: Path, **changes: str) -> str:
     """A sample of the page on TLS, typed in a directory with some of its words changed."""
-    (text,) = [text for known, _, text in find_samples(PAGE) if known == name]
-    for word, instead in changes.items():
-        text = text.replace(word.strip("_"), instead)
-    programs = f"{Path(find_command()).parent}{os.pathsep}{os.environ['PATH']}"
-    ended = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", text],
-        cwd=place,
-        env=make_environment({"PATH": programs}),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert ended.returncode == 0, ended.stderr
-    return ended.stdout
+    words = {word.strip("_"): instead for word, instead in changes.items()}
+    sample = SAMPLES[name].with_places(words)
+    return run_sample(sample, place, environment=make_sample_environment({}))
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +65,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def issued(place: Path) -> Issued:
-    run_sample("a certificate", place)
+    type_sample("a certificate", place)
     folder = place / "var" / "tls"
     return Issued(*(str(folder / name) for name in ("authority.pem", "server.pem", "server.key")))
 
@@ -175,7 +161,7 @@ def test_who_speaks_the_wrong_protocol_is_told_and_leaves_no_trace(server: Serve
 
 
 def test_a_client_reaches_it_by_the_operators_name_as_the_page_says(server: Server) -> None:
-    said = run_sample("health over TLS", server.data_dir.parent, _8443=str(find_port(server, 2)))
+    said = type_sample("health over TLS", server.data_dir.parent, _8443=str(find_port(server, 2)))
     assert json.loads(said) == {"status": "ready"}
 
 
@@ -193,7 +179,7 @@ def read_name(connection: Connection) -> str:
 def renew(server: Server, event: str) -> dict[str, Any]:
     """SIGHUP, as the page has it; the line of the log that says what came of it."""
     before = len(server.read_log())
-    run_sample("a renewal", server.data_dir.parent)
+    type_sample("a renewal", server.data_dir.parent)
 
     def read_lines() -> list[str]:
         return [line for line in server.read_log()[before:].splitlines() if event in line]

@@ -16,6 +16,7 @@ COMMANDS = {
     "up": "Start everything on this machine; nothing to prepare.",
     "serve": "Serve for others: PostgreSQL, several workers, nothing in openapi is seeded.",
     "audit": "Check that the books are right.",
+    "backup": "Copy the databases of a running server or a stopped one (SQLite).",
     "migrate": "Bring the databases up to date.",
     "certificate": "Make a local authority and a certificate for TLS.",
     "api-document": "Print the OpenAPI document.",

@@ -55,10 +55,10 @@ def run(
 def open_for_reading(settings: Settings) -> Iterator[dict[str, DatabaseAddress]]:
     """The databases, read beside a running server; a bundled one that stands still is started."""
     directory = Path(settings.data_dir).resolve()
-    if not directory.is_dir():
+    conninfo = settings.database_url
+    if conninfo is None and not directory.is_dir():
         raise StorageError(f"there is no data directory {directory}; name one with --data-dir")
     with contextlib.ExitStack() as stack:
-        conninfo = settings.database_url
         if settings.database == "postgres":
             place = directory / "postgres"
             conninfo = find_running_url(place)

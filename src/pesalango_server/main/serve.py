@@ -7,6 +7,7 @@ from pesalango_server.applications.commands import AddAdminToken
 from pesalango_server.applications.keys import CredentialHasher, make_admin_token
 from pesalango_server.kernel.clock import SystemClock
 from pesalango_server.kernel.message import Done, Refused
+from pesalango_server.main.agreement import require_one_installation
 from pesalango_server.main.bootstrap import Bootstrap
 from pesalango_server.main.engines import EngineUnit
 from pesalango_server.main.listening import (
@@ -47,6 +48,7 @@ class Serve:
             databases = places.addresses
             for database in databases.values():
                 check_schema(database)
+            require_one_installation(databases)
             servers: list[Server] = []
             engines = make_engines(
                 self._settings,

@@ -16,6 +16,7 @@ from pesalango_server.applications.store import read_configuration
 from pesalango_server.catalog.markets import MARKETS
 from pesalango_server.gateway.self_check import SelfCheckReport, run_self_check
 from pesalango_server.kernel.clock import SystemClock
+from pesalango_server.main.agreement import require_one_installation
 from pesalango_server.main.bootstrap import Bootstrap
 from pesalango_server.main.credentials import Credentials, read_credentials, write_credentials
 from pesalango_server.main.doors import Doors
@@ -145,6 +146,7 @@ class Up:
         addresses = places.addresses
         for address in addresses.values():
             migrate(address)
+        require_one_installation(addresses)
         server_box: list[Server] = []
         engines = make_engines(
             self._settings,

@@ -1,0 +1,150 @@
+"""What the pages for operators tell them to type is typed, word for word but for the places."""
+
+import contextlib
+import re
+import signal
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import psutil
+import pytest
+
+from pesalango_server.settings import Settings, environment_name
+from pesalango_server.storage.bundled import find_bundled_program
+from tests.e2e.http_client import call
+from tests.e2e.samples import (
+    ROOT,
+    Sample,
+    find_samples,
+    find_unmarked_blocks,
+    make_command,
+    make_sample_environment,
+    run_sample,
+)
+from tests.e2e.server import (
+    END_TIMEOUT_S,
+    find_free_port,
+    run_command,
+    wait_until,
+    wait_until_gone,
+)
+
+PAGES = (
+    "docs/running/running.md",
+    "docs/running/systemd.md",
+    "docs/running/backup-and-restore.md",
+    "docs/running/upgrading.md",
+)
+SAMPLES = {sample.name: sample for sample in find_samples(*PAGES)}
+READY_TIMEOUT_S = 60.0
+
+
+class Operator:
+    """Somebody at a terminal in `folder`, with the places of this test for those of the pages."""
+
+    def __init__(self, folder: Path, places: Mapping[str, str]) -> None:
+        self._folder = folder
+        self.port = find_free_port()
+        self._places = {
+            "127.0.0.1:8080": f"127.0.0.1:{self.port}",
+            "127.0.0.1:8081": f"127.0.0.1:{find_free_port()}",
+            "/var/lib/pesalango": str(folder / "data"),
+            "/var/backups/pesalango": str(folder / "backups"),
+            **places,
+        }
+        self._environment = make_sample_environment(
+            # Making keys of the default size takes longer than all else here.
+            {"PESALANGO_PLATFORM_KEY_BITS": "2048"},
+            programs=[find_bundled_program("pg_dump").parent],
+        )
+        (folder / "backups").mkdir()
+
+    def type(self, name: str) -> str:
+        """What a sample prints."""
+        return run_sample(self._find(name), self._folder, environment=self._environment)
+
+    @contextlib.contextmanager
+    def leave_running(self, name: str) -> Iterator[None]:
+        """A sample that runs until it is told to stop, ready to take payments meanwhile."""
+        with (self._folder / "log").open("ab") as log:
+            process = subprocess.Popen(
+                make_command(self._find(name)),
+                cwd=self._folder,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        family: list[psutil.Process] = []
+        try:
+            wait_until(
+                lambda: self._is_ready(process), timeout_s=READY_TIMEOUT_S, what="/health/ready"
+            )
+            family = psutil.Process(process.pid).children(recursive=True)
+            yield
+        finally:
+            process.send_signal(signal.SIGTERM)  # to one that has ended it does nothing
+            process.wait(END_TIMEOUT_S)
+            wait_until_gone(family, timeout_s=END_TIMEOUT_S)
+        assert process.returncode == 0
+
+    def _find(self, name: str) -> Sample:
+        return SAMPLES[name].with_places(self._places)
+
+    def _is_ready(self, process: subprocess.Popen[bytes]) -> bool:
+        log = (self._folder / "log").read_text("utf-8", "replace")
+        assert process.poll() is None, log
+        with contextlib.suppress(OSError):
+            status, _ = call("GET", f"http://127.0.0.1:{self.port}/health/ready", timeout_s=2.0)
+            return status == 200
+        return False
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_block_of_a_page_is_run_or_says_why_not(page: str) -> None:
+    assert find_unmarked_blocks(page) == []
+
+
+def test_an_installation_on_sqlite_is_made_looked_after_and_upgraded(tmp_path: Path) -> None:
+    operator = Operator(tmp_path, {})
+    operator.type("prepare SQLite")
+    assert (tmp_path / "operations.token").stat().st_mode & 0o077 == 0
+    with operator.leave_running("serve on SQLite"):
+        operator.type("the first organisation")
+        said = operator.type("look after it")
+        assert "ready: pesalango-server" in said
+        assert "The invariants" in said
+    said = operator.type("upgrade SQLite")
+    assert "sandbox: is current" in said
+
+    # What another platform database would be started on is refused, as the page says.
+    for path in (tmp_path / "data").glob("platform.db*"):
+        path.unlink()
+    assert run_command("migrate", "--data-dir", str(tmp_path / "data")).returncode == 0
+    with pytest.raises(AssertionError, match="does not belong to this platform database"):
+        operator.leave_running("serve on SQLite").__enter__()
+
+
+def test_an_installation_on_postgres_is_made_by_the_page(tmp_path: Path, postgres_url: str) -> None:
+    operator = Operator(tmp_path, {"postgresql://pesalango@db.example/pesalango": postgres_url})
+    operator.type("prepare PostgreSQL")
+    with operator.leave_running("serve on PostgreSQL"):
+        said = operator.type("the first organisation")
+        assert "openapi" in said
+
+
+def test_settings_that_the_pages_name_are_settings() -> None:
+    known = {environment_name(name) for name in Settings.__struct_fields__}
+    known |= {"PESALANGO_ADMIN_URL", "PESALANGO_ADMIN_TOKEN", "PESALANGO_SETTINGS"}
+    for folder in ("running", "guide", "security"):
+        for path in (ROOT / "docs" / folder).iterdir():
+            named = set(re.findall(r"PESALANGO_[A-Z_]*[A-Z]", path.read_text("utf-8")))
+            assert named <= known, (path, named - known)
+
+
+def test_every_sample_of_the_pages_is_in_a_test() -> None:
+    tests = (Path(__file__), Path(__file__).with_name("test_backup_and_restore.py"))
+    texts = "".join(path.read_text("utf-8") for path in tests)
+    assert [name for name in SAMPLES if f'"{name}"' not in texts] == []
