@@ -122,7 +122,13 @@ class Settings(Struct, frozen=True, kw_only=True):
         ),
     ] = 1
     connections_max: Annotated[
-        int, Meta(ge=1, le=100_000, description="Open connections of one worker.")
+        int,
+        Meta(
+            ge=1,
+            le=100_000,
+            description="Open connections of one worker; fewer where the system allows fewer file "
+            "descriptors (`ulimit -n`).",
+        ),
     ] = 2_048
     unanswered_max: Annotated[
         int,

@@ -1,6 +1,8 @@
 """SQLite through apsw: the writer of an engine, the readers of workers, and how both are opened."""
 
 import contextlib
+import errno
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,6 +22,9 @@ VERSION_MIN = 3_051_003
 """3.7.0 to 3.51.2 can corrupt a database when a WAL is reset while another process reads."""
 
 _encode = msgspec.json.Encoder().encode
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What the system says where a disk, a user's quota or a process's limit leaves no room."""
 
 _BUSY_TIMEOUT_MS = 2_000
 _CACHE_KIB = 32_768
@@ -125,7 +130,23 @@ class SqliteWriter:
             # commit: recovery stops at its checksum. So it is certain that nothing was kept.
             raise StorageUnavailable(f"the database cannot be written to: {error}") from error
         except apsw.Error as error:
+            if self._lacks_room(error):
+                raise StorageUnavailable(
+                    f"the database cannot be written to: {os.strerror(self._connection.system_errno)}"
+                ) from error
             raise CommitUnknown(f"the disk failed while committing: {error}") from error
+
+    def _lacks_room(self, error: apsw.Error) -> bool:
+        """Whether a quota or a limit kept a page from being written: a full disk by another name.
+
+        SQLite calls only ENOSPC full. Any other failure to write, and every failure to sync, may
+        have left the commit's frame on the disk.
+        """
+        return (
+            isinstance(error, apsw.IOError)
+            and getattr(error, "extendedresult", None) == apsw.SQLITE_IOERR_WRITE
+            and self._connection.system_errno in _NO_ROOM
+        )
 
     def rollback(self) -> None:
         """See `Writer.rollback`."""
@@ -142,6 +163,10 @@ class SqliteWriter:
         self.close()
         self._connection = open_writer(self._path, vfs=self._vfs, pragmas=self._pragmas)
         self._cursor = self._connection.cursor()
+        # Where the disk is full the log may hold all the room that is left: once it is copied into
+        # the database, the next batches begin it anew.
+        with contextlib.suppress(apsw.Error):
+            self._cursor.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     def wal_bytes(self) -> int:
         """Size of the write-ahead log file."""
