@@ -165,6 +165,27 @@ class Trial:
         assert audit.returncode == 0, audit.stdout + audit.stderr
 
 
+def find_lies(records: list[Record], books: Books) -> list[str]:
+    """Answers that the books do not bear out, in sentences; none where everybody was told the truth.
+
+    For more requests than there is time to ask about one by one.
+    """
+    states = books.read_state_by_reference()
+    lies = []
+    for record in records:
+        state = states.get(record.payment.reference)
+        answer = record.answer
+        if answer is None:
+            is_true = record.fate is Fate.UNANSWERED or state is None
+        elif answer.code in NOT_RECORDED:
+            is_true = state is None
+        else:
+            is_true = state == STATE_BY_STATUS[STATUS_BY_CODE[answer.code]]
+        if not is_true:
+            lies.append(f"{record} and in the books {state}")
+    return lies
+
+
 def ask(merchant: Merchant, query_reference: str, payment: Payment) -> Found:
     return merchant.query(query_reference, organisation=payment.organisation)
 

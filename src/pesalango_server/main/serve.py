@@ -65,7 +65,7 @@ class Serve:
                     engines=list(engines.values()),
                     listeners=listeners,
                     is_demonstration=False,
-                    explain_end=places.explain_end,
+                    look_after_database=places.look_after,
                 )
             )
             servers[0].start()

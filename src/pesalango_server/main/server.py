@@ -41,6 +41,7 @@ START_AGAIN_AFTER_MS = 1_000
 
 STOP_WITHIN_S = 2.0
 WATCH_EVERY_S = 1.0
+TOLD_AGAIN_AFTER_MS = 10_000
 METRICS_DIR_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
 log = structlog.get_logger("server")
@@ -93,10 +94,11 @@ class Server:
         listeners: Sequence[Listener],
         is_demonstration: bool,
         serves_openapi: bool = True,
-        explain_end: Callable[[], str | None] = lambda: None,
+        look_after_database: Callable[[], str | None] = lambda: None,
     ) -> None:
+        """`look_after_database` is called once a second, and says what it found amiss, if it did."""
         self._serves_openapi = serves_openapi
-        self._explain_end = explain_end
+        self._look_after_database = look_after_database
         self._settings = settings
         self._clock = clock
         self._addresses = addresses
@@ -108,6 +110,7 @@ class Server:
         self._workers: dict[int, subprocess.Popen[bytes]] = {}
         self._restarts: deque[int] = deque()
         self._is_stopping = False
+        self._tell_again_at_ms = 0
         self._metrics_dir = os.environ.get(METRICS_DIR_VARIABLE)
 
     def engine_ended(self, name: str, error: BaseException | None) -> None:
@@ -235,7 +238,8 @@ class Server:
             try:
                 event, detail = self._events.get(timeout=WATCH_EVERY_S)
             except queue.Empty:
-                event, detail = ("fail", reason) if (reason := self._explain_end()) else ("", None)
+                event, detail = "", None
+                self._tell_of_database(self._look_after_database())
             if event == "stop":
                 self.stop()
                 return 0
@@ -255,6 +259,12 @@ class Server:
                 self._start_worker_later(number)
             elif event == "start_worker" and isinstance(detail, int):
                 self._start_worker_again(detail)
+
+    def _tell_of_database(self, reason: str | None) -> None:
+        now_ms = self._clock.monotonic_ms()
+        if reason is not None and now_ms >= self._tell_again_at_ms:
+            self._tell_again_at_ms = now_ms + TOLD_AGAIN_AFTER_MS
+            log.error("postgres_started_again", reason=reason)
 
     def _start_worker_again(self, number: int) -> None:
         try:

@@ -55,11 +55,9 @@ class Places(NamedTuple):
     addresses: dict[str, DatabaseAddress]
     bundled: BundledPostgres | None
 
-    def explain_end(self) -> str | None:
-        """Why the databases are gone for good, or None while nothing says so."""
-        if self.bundled is None or self.bundled.is_running:
-            return None
-        return "the bundled PostgreSQL has ended; its log is in the data directory; start again"
+    def look_after(self) -> str | None:
+        """Start a bundled PostgreSQL that has ended once more; what it had said, if it had ended."""
+        return None if self.bundled is None else self.bundled.revive()
 
 
 @contextlib.contextmanager
@@ -173,7 +171,7 @@ class Up:
             listeners=[listener],
             is_demonstration=True,
             serves_openapi=not self._is_exposed,
-            explain_end=places.explain_end,
+            look_after_database=places.look_after,
         )
         server_box.append(server)
         server.start()
