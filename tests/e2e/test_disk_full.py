@@ -69,6 +69,10 @@ def judge(server: Server, records: list[Record]) -> None:
     assert audit.returncode == 0, audit.stdout + audit.stderr
 
 
+def is_running(server: Server) -> bool:
+    return server.exit_status is None
+
+
 def read_events(server: Server) -> list[str]:
     """Names of what was logged, in order."""
     lines = [line for line in server.read_log().splitlines() if line.startswith("{")]
@@ -108,7 +112,7 @@ def test_with_data_log_and_metrics_on_a_full_disk_the_server_goes_on_by_itself_o
                 what="another worker",
             )
             wait_for_refusals(load, server)
-            assert server.exit_status is None
+            assert is_running(server)
 
             disk.make_room()
             wait_until(server.is_ready, timeout_s=RECOVERY_TIMEOUT_S, what="a ready server")
@@ -140,7 +144,7 @@ def test_a_bundled_postgres_that_ended_for_want_of_room_is_started_again_until_t
             use_up_write_ahead_log(server)
             wait_until_gone([postmaster], timeout_s=10)
             wait_for_refusals(load, server)
-            assert server.exit_status is None
+            assert is_running(server)
 
             disk.make_room()
             wait_until(server.is_ready, timeout_s=RECOVERY_TIMEOUT_S, what="a ready server")

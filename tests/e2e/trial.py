@@ -77,8 +77,14 @@ class Trial:
         self.bearer = merchant.bearer
         merchant.close()
 
-    def make_load(self) -> Load:
-        return Load(self.server.credentials, self.bearer, PARTIES, threads=THREADS)
+    def make_load(self, *, pause_after_refusal_s: float = 0.0) -> Load:
+        return Load(
+            self.server.credentials,
+            self.bearer,
+            PARTIES,
+            threads=THREADS,
+            pause_after_refusal_s=pause_after_refusal_s,
+        )
 
     def make_merchant(self) -> Merchant:
         """The session was made before all kills: what was answered then holds for it as well."""

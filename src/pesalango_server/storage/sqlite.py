@@ -34,6 +34,15 @@ _JOURNAL_SIZE_LIMIT_BYTES = 64 * 1024 * 1024
 _CHECKPOINT_PAGES = 8_000
 
 
+def explain(error: apsw.Error, connection: apsw.Connection | None) -> str:
+    """What SQLite says, and after a failure of the system what that says: "disk I/O error" is vague."""
+    number = 0
+    if connection is not None and isinstance(error, apsw.IOError | apsw.CantOpenError):
+        with contextlib.suppress(apsw.ConnectionClosedError):
+            number = connection.system_errno
+    return f"{error} ({os.strerror(number)})" if number else str(error)
+
+
 def check_version() -> None:
     """Refuse a SQLite that is known to lose data. Raises `StorageUnavailable`."""
     if apsw.SQLITE_VERSION_NUMBER < VERSION_MIN:
@@ -51,6 +60,7 @@ def open_writer(
     `vfs` and `pragmas` (run before any other) are for tests that stand between SQLite and disk.
     """
     check_version()
+    connection: apsw.Connection | None = None
     try:
         connection = apsw.Connection(str(path), vfs=vfs)
         for pragma in pragmas:
@@ -66,7 +76,9 @@ def open_writer(
         ):
             connection.execute(f"PRAGMA {pragma}").fetchall()
     except apsw.Error as error:
-        raise StorageUnavailable(f"cannot open the database {path}: {error}") from error
+        raise StorageUnavailable(
+            f"cannot open the database {path}: {explain(error, connection)}"
+        ) from error
     return connection
 
 
@@ -101,7 +113,7 @@ class SqliteWriter:
         try:
             self._cursor.execute("BEGIN IMMEDIATE")
         except apsw.Error as error:
-            raise StorageUnavailable(f"the database cannot be written to: {error}") from error
+            raise self._unavailable(error) from error
         return self.read(reads)
 
     def read(self, reads: Sequence[Read]) -> list[bytes]:
@@ -122,19 +134,22 @@ class SqliteWriter:
         except (apsw.ConstraintError, apsw.SQLError, apsw.MismatchError, TypeError) as error:
             raise StatementRejected(f"{error}") from error
         except apsw.Error as error:
-            raise StorageUnavailable(f"the database cannot be written to: {error}") from error
+            raise self._unavailable(error) from error
         try:
             cursor.execute("COMMIT")
         except (apsw.FullError, apsw.BusyError) as error:
             # Without room the commit frame is not whole, and a frame that is not whole is no
             # commit: recovery stops at its checksum. So it is certain that nothing was kept.
-            raise StorageUnavailable(f"the database cannot be written to: {error}") from error
+            raise self._unavailable(error) from error
         except apsw.Error as error:
             if self._lacks_room(error):
-                raise StorageUnavailable(
-                    f"the database cannot be written to: {os.strerror(self._connection.system_errno)}"
-                ) from error
-            raise CommitUnknown(f"the disk failed while committing: {error}") from error
+                raise self._unavailable(error) from error
+            reason = explain(error, self._connection)
+            raise CommitUnknown(f"the disk failed while committing: {reason}") from error
+
+    def _unavailable(self, error: apsw.Error) -> StorageUnavailable:
+        reason = explain(error, self._connection)
+        return StorageUnavailable(f"the database cannot be written to: {reason}")
 
     def _lacks_room(self, error: apsw.Error) -> bool:
         """Whether a quota or a limit kept a page from being written: a full disk by another name.

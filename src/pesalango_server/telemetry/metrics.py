@@ -132,6 +132,7 @@ class Metrics:
         _take_room()
         # Imported here, because the library looks for its directory while it is imported.
         import prometheus_client  # noqa: PLC0415
+        import prometheus_client.multiprocess  # noqa: PLC0415 - now, while files can be opened
 
         self._library = prometheus_client
         self._registry = prometheus_client.CollectorRegistry()
@@ -215,10 +216,8 @@ class Metrics:
         self.flush()
         registry = self._registry
         if _DIRECTORY_VARIABLE in os.environ:
-            from prometheus_client import multiprocess  # noqa: PLC0415
-
             registry = self._library.CollectorRegistry()
-            multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+            self._library.multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         return bytes(self._library.generate_latest(registry))
 
 
@@ -244,8 +243,11 @@ def _take_room() -> None:
 
 
 def forget_process(process_id: int) -> None:
-    """Leave the gauges of a process that has ended out of the page; its counters stay."""
-    if _DIRECTORY_VARIABLE in os.environ:
-        from prometheus_client import multiprocess  # noqa: PLC0415
+    """Leave the gauges of a process that has ended out of the page; its counters stay.
 
-        multiprocess.mark_process_dead(process_id)  # type: ignore[no-untyped-call]
+    The library has a function for it, which needs descriptors that may not be left.
+    """
+    directory = os.environ.get(_DIRECTORY_VARIABLE)
+    if directory is not None:
+        with contextlib.suppress(OSError):
+            Path(directory, f"gauge_livesum_{process_id}.db").unlink(missing_ok=True)
