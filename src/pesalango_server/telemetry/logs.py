@@ -1,6 +1,5 @@
 """Structured logs: one JSON object a line, to standard error, from our modules and libraries."""
 
-import contextlib
 import logging
 import sys
 from collections.abc import Callable, MutableMapping
@@ -29,8 +28,8 @@ Event = MutableMapping[str, Any]
 class PatientFile:
     """Where lines go to, which may be on a disk that is full, or a pipe that nobody reads any more.
 
-    Whoever logs must not fail for that: lines that cannot be written are counted, and the count is
-    told once there is room again. (The first few of them come then too, out of the file's buffer.)
+    Whoever logs must not fail for that: lines that cannot be written are lost and counted, and the
+    count is told with the next one that can be.
     """
 
     def __init__(self, file: TextIO, *, make_notice: Callable[[int], str]) -> None:
@@ -40,20 +39,21 @@ class PatientFile:
 
     def write(self, text: str) -> int:
         """Write whole lines, if that is possible."""
+        unwritten = self._unwritten
         try:
-            if self._unwritten:
-                self._file.flush()
-                unwritten, self._unwritten = self._unwritten, 0
-                text = f"{self._make_notice(unwritten)}\n{text}"
+            if unwritten:
+                # The one before may have been cut off.
+                self._file.write(f"\n{self._make_notice(unwritten)}\n")
             self._file.write(text)
+            self._file.flush()
         except (OSError, ValueError):
-            self._unwritten += 1
+            self._unwritten = unwritten + 1
+        else:
+            self._unwritten = 0
         return len(text)
 
     def flush(self) -> None:
-        """Write what a buffer holds, if that is possible."""
-        with contextlib.suppress(OSError, ValueError):
-            self._file.flush()
+        """Every line has been flushed, or cannot be."""
 
 
 class LineLogger(structlog.WriteLogger):
