@@ -17,6 +17,7 @@ from tests.e2e.merchant import Answer, Merchant, Payment, make_reference
 from tests.e2e.server import Credentials
 
 _CONNECT_AGAIN_AFTER_S = 0.05
+_UNAVAILABLE = 503
 _JOIN_TIMEOUT_S = 90.0
 
 
@@ -47,13 +48,21 @@ class Load:
     """Payments from `threads` merchants until the end of the context, or until `stop`."""
 
     def __init__(
-        self, credentials: Credentials, bearer: str, parties: Parties, *, threads: int
+        self,
+        credentials: Credentials,
+        bearer: str,
+        parties: Parties,
+        *,
+        threads: int,
+        pause_after_refusal_s: float = 0.0,
     ) -> None:
+        """Whoever is refused for something of the server's tries something else after a pause."""
         self._credentials = credentials
         self._bearer = bearer
         self._payers = itertools.cycle(parties.msisdns)
         self._payees = itertools.cycle(parties.organisations)
         self._numbers = itertools.count(1)
+        self._pause_after_refusal_s = pause_after_refusal_s
         self._changed = threading.Condition()
         self._records: list[Record] = []
         self._waiting: dict[int, str] = {}
@@ -145,3 +154,5 @@ class Load:
             self._changed.notify_all()
         if record.fate is Fate.NOT_SENT:
             self._is_stopping.wait(_CONNECT_AGAIN_AFTER_S)
+        if record.answer is not None and record.answer.http_status == _UNAVAILABLE:
+            self._is_stopping.wait(self._pause_after_refusal_s)

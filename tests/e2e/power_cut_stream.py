@@ -85,6 +85,8 @@ class Unobserved:
 
     def observe_trouble(self, event: str, error: BaseException | None) -> None: ...
 
+    def observe_recovery(self) -> None: ...
+
 
 class Machine:
     """An engine with its database."""

@@ -102,11 +102,14 @@ def wait_until_gone(processes: Iterable[psutil.Process], *, timeout_s: float) ->
 
 
 def run_command(
-    *arguments: str, timeout_s: float = 60.0, environment: Mapping[str, str] | None = None
+    *arguments: str,
+    timeout_s: float = 60.0,
+    environment: Mapping[str, str] | None = None,
+    prefix: Sequence[str] = (),
 ) -> subprocess.CompletedProcess[str]:
-    """`pesalango-server …` to its end."""
+    """`pesalango-server …` to its end; `prefix` is what it is run by."""
     return subprocess.run(
-        [find_command(), *arguments],
+        [*prefix, find_command(), *arguments],
         capture_output=True,
         text=True,
         timeout=timeout_s,
@@ -134,6 +137,8 @@ class Server:
         settings: Mapping[str, str] | None = None,
         listen: Sequence[str] = (),
         tls_context: ssl.SSLContext | None = None,
+        program: Sequence[str] = (),
+        prefix: Sequence[str] = (),
     ) -> None:
         """`serve` needs a database that is prepared, and has no credentials.
 
@@ -141,7 +146,9 @@ class Server:
         with `tls_context` TLS is spoken there.
 
         `database` is `postgres`, a URL (told through the environment, for it may hold a password)
-        or None for SQLite; `settings` are environment variables of the product.
+        or None for SQLite; `settings` are environment variables of the product. `program` is run
+        instead of `pesalango-server` (an entry point of the tests), `prefix` is what runs it: one
+        that becomes what it runs, for its process is the server's.
         """
         self.data_dir = data_dir
         self.log_path = data_dir.with_name(f"{data_dir.name}.log")
@@ -151,6 +158,8 @@ class Server:
         self._settings = dict(settings or {})
         self._listen = listen
         self._tls_context = tls_context
+        self._program = list(program) or [find_command()]
+        self._prefix = list(prefix)
         self._process: subprocess.Popen[bytes] | None = None
         self._seen: dict[int, psutil.Process] = {}
 
@@ -196,7 +205,7 @@ class Server:
     def launch(self, port: int) -> None:
         """Start it, and wait for nothing."""
         self.port = port
-        command = [find_command(), self._command, "--data-dir", str(self.data_dir)]
+        command = [*self._prefix, *self._program, self._command, "--data-dir", str(self.data_dir)]
         if self._command == "up":
             command += ["--port", str(port)]
         else:
@@ -336,7 +345,9 @@ class Server:
             arguments += ["--database", "postgres"]
         elif self._database is not None:
             changes["PESALANGO_DATABASE"] = self._database
-        return run_command(*arguments, timeout_s=AUDIT_TIMEOUT_S, environment=changes)
+        return run_command(
+            *arguments, timeout_s=AUDIT_TIMEOUT_S, environment=changes, prefix=self._prefix
+        )
 
     def open_books(self) -> contextlib.AbstractContextManager[Ask]:
         """The sandbox's database at one moment, past the server; PostgreSQL's must run."""

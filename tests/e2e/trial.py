@@ -77,8 +77,14 @@ class Trial:
         self.bearer = merchant.bearer
         merchant.close()
 
-    def make_load(self) -> Load:
-        return Load(self.server.credentials, self.bearer, PARTIES, threads=THREADS)
+    def make_load(self, *, pause_after_refusal_s: float = 0.0) -> Load:
+        return Load(
+            self.server.credentials,
+            self.bearer,
+            PARTIES,
+            threads=THREADS,
+            pause_after_refusal_s=pause_after_refusal_s,
+        )
 
     def make_merchant(self) -> Merchant:
         """The session was made before all kills: what was answered then holds for it as well."""
@@ -163,6 +169,27 @@ class Trial:
     def _audit(self) -> None:
         audit = self.server.audit()
         assert audit.returncode == 0, audit.stdout + audit.stderr
+
+
+def find_lies(records: list[Record], books: Books) -> list[str]:
+    """Answers that the books do not bear out, in sentences; none where everybody was told the truth.
+
+    For more requests than there is time to ask about one by one.
+    """
+    states = books.read_state_by_reference()
+    lies = []
+    for record in records:
+        state = states.get(record.payment.reference)
+        answer = record.answer
+        if answer is None:
+            is_true = record.fate is Fate.UNANSWERED or state is None
+        elif answer.code in NOT_RECORDED:
+            is_true = state is None
+        else:
+            is_true = state == STATE_BY_STATUS[STATUS_BY_CODE[answer.code]]
+        if not is_true:
+            lies.append(f"{record} and in the books {state}")
+    return lies
 
 
 def ask(merchant: Merchant, query_reference: str, payment: Payment) -> Found:

@@ -95,6 +95,9 @@ class RecordingObserver:
     def observe_trouble(self, event: str, error: BaseException | None) -> None:  # noqa: ARG002
         self.troubles.append(event)
 
+    def observe_recovery(self) -> None:
+        """What follows shows it."""
+
 
 def make_tokens(first: int = 1) -> Callable[[], str]:
     """Tokens of batches that are the same in every run."""

@@ -1,8 +1,10 @@
 """Logs that keep secrets, and metrics of several processes."""
 
+import errno
 import io
 import json
 import logging
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -243,6 +245,34 @@ def test_a_value_that_is_no_json_is_told_as_text(lines: io.StringIO) -> None:
     assert line["numbers"] == [3]
 
 
+class FullFile(io.StringIO):
+    """A file on a disk without room, until there is some."""
+
+    is_full = True
+
+    def write(self, text: str) -> int:
+        if self.is_full:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return super().write(text)
+
+
+def test_a_log_on_a_full_disk_harms_nobody_and_says_later_how_many_lines_it_lost(
+    lines: io.StringIO,  # noqa: ARG001 - puts the logging back in the end
+) -> None:
+    file = FullFile()
+    configure_logging("info", process="x", file=file)
+    structlog.get_logger("ours").info("first")
+    logging.getLogger("library").error("second")
+    file.is_full = False
+    structlog.get_logger("ours").info("third")
+    structlog.get_logger("ours").info("fourth")
+
+    told = [json.loads(line) for line in file.getvalue().splitlines() if line]
+    assert [line["event"] for line in told] == ["log_lines_unwritten", "third", "fourth"]
+    assert told[0]["lines"] == 2
+    assert told[0]["process"] == "x"
+
+
 # --- metrics -------------------------------------------------------------------------------------
 
 
@@ -340,3 +370,23 @@ def test_one_page_shows_all_processes(tmp_path: Path) -> None:
     _, page = run("5", first)
     assert page["pesalango_unanswered"] == 9
     assert page['pesalango_requests_total{code="INS-0"}'] == 12
+
+
+def test_metrics_without_room_for_their_files_are_the_processes_own(tmp_path: Path) -> None:
+    # Where each file would be written there is something in the way, as on a disk without room.
+    script = (
+        "import os, pathlib, sys\n"
+        "pathlib.Path(sys.argv[2], f'{os.getpid()}.new').mkdir()\n" + _PROCESS
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", script.replace("sys.argv[2:]", "False"), "3", str(tmp_path)],
+        env={**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+
+    assert "metrics_not_shared" in result.stdout
+    assert 'pesalango_requests_total{code="INS-0"} 3.0' in result.stdout
+    assert not list(tmp_path.glob("*.db"))

@@ -20,8 +20,9 @@ def read_settings(**flags: object) -> Settings:
 
 
 def say(line: str) -> None:
-    """Tell a person something, at once."""
-    print(line, flush=True)
+    """Tell a person something, at once; nobody may be there any more, or no room for it."""
+    with contextlib.suppress(OSError):
+        print(line, flush=True)
 
 
 @contextlib.contextmanager
@@ -30,11 +31,12 @@ def hold_metrics_dir() -> Iterator[None]:
 
     Those of others stay, dead ones too: whose a directory is cannot be told for certain.
     """
-    prepare_metrics_dir()
+    directory = prepare_metrics_dir()
     try:
         yield
     finally:
-        shutil.rmtree(os.environ["PROMETHEUS_MULTIPROC_DIR"], ignore_errors=True)
+        if directory is not None:
+            shutil.rmtree(directory, ignore_errors=True)
 
 
 def run(

@@ -48,6 +48,10 @@ class EngineObserver(Protocol):
         """Something went wrong that an operator should know."""
         ...
 
+    def observe_recovery(self) -> None:
+        """The database that was told to be unavailable can be written to again."""
+        ...
+
 
 def _never_pause(_pause_ms: int) -> bool:
     """For engines whose database cannot stay away."""
@@ -85,6 +89,7 @@ class Engine:
         self._pause = pause
         self._faults = faults
         self.can_commit = True
+        self.reason_unavailable = ""
         self._last_batch_ms = 0
         self._seen_wall_ms: int | None = None
         self._seen_monotonic_ms = 0
@@ -205,6 +210,7 @@ class Engine:
     def lose(self, error: StorageError) -> None:
         """The database is away: say so until a probe finds it again."""
         self.can_commit = False
+        self.reason_unavailable = str(error)
         self.writer.rollback()
         self._observer.observe_trouble("database_unavailable", error)
 
@@ -217,6 +223,7 @@ class Engine:
             self.writer.rollback()
             self._observer.observe_trouble("database_unavailable", error)
             return False
+        self._observer.observe_recovery()
         return True
 
     def _resolve(self, work: BatchWork, token: str) -> bool:

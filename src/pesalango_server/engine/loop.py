@@ -105,6 +105,7 @@ class EngineLoop:
         self._stop_asked = threading.Event()
         self._is_draining = False
         self._heartbeat_at_ms = 0
+        self._told_can_commit = True
         self._probe_at_ms = 0
         self._probe_pause_ms = _PROBE_FIRST_MS
 
@@ -186,10 +187,11 @@ class EngineLoop:
             return 0
         now_ms = self._clock.monotonic_ms()
         timeout_ms = self._heartbeat_at_ms - now_ms
-        if self._waiting is not None:
-            timeout_ms = min(timeout_ms, self._waiting.next_look_ms())
         if not self.engine.can_commit:
+            # What is due has to wait for the database, and must not keep this thread busy.
             timeout_ms = min(timeout_ms, self._probe_at_ms - now_ms)
+        elif self._waiting is not None:
+            timeout_ms = min(timeout_ms, self._waiting.next_look_ms())
         return max(0, timeout_ms)
 
     def _greet(self) -> None:
@@ -225,11 +227,12 @@ class EngineLoop:
 
     def _beat(self) -> None:
         now_ms = self._clock.monotonic_ms()
-        if now_ms < self._heartbeat_at_ms:
+        if now_ms < self._heartbeat_at_ms and self._told_can_commit == self.engine.can_commit:
             return
         self._heartbeat_at_ms = now_ms + HEARTBEAT_MS
         if self.engine.can_commit:
             self.engine.check_connection()
+        self._told_can_commit = self.engine.can_commit
         for descriptor, port in list(self._ports.items()):
             port.send_heartbeat(can_commit=self.engine.can_commit, waiting=len(self._queue))
             self._watch(descriptor, port)
@@ -255,16 +258,17 @@ class EngineLoop:
             self._queue.append((None, 0, command))
 
     def _probe(self) -> None:
-        """See whether the database is back, after pauses that grow."""
+        """See whether the database is back, after pauses that grow.
+
+        They grow after a probe that succeeds as well, until a batch of commands has: a disk may
+        have room for the little that a probe writes, and for no more.
+        """
         now_ms = self._clock.monotonic_ms()
         if now_ms < self._probe_at_ms:
             return
-        if self.engine.probe():
-            self._probe_pause_ms = _PROBE_FIRST_MS
-            self._heartbeat_at_ms = 0
-        else:
-            self._probe_pause_ms = min(self._probe_pause_ms * 2, _PROBE_MAX_MS)
+        self.engine.probe()
         self._probe_at_ms = self._clock.monotonic_ms() + self._probe_pause_ms
+        self._probe_pause_ms = min(self._probe_pause_ms * 2, _PROBE_MAX_MS)
 
     def _run_batch(self) -> None:
         taken = self._take()
@@ -282,6 +286,8 @@ class EngineLoop:
         commands = [command for _, _, command in batch]
         for positions, outcomes in self.engine.run(commands):
             self._answer([batch[position] for position in positions], outcomes)
+        if self.engine.can_commit:
+            self._probe_pause_ms = _PROBE_FIRST_MS
         self._faults.reach(Point.ANSWERED)
 
     def _take(self) -> list[Taken]:

@@ -64,7 +64,11 @@ def make_health_routes(context: WorkerContext, metrics: Metrics) -> list[Route]:
         return _answer(200, {"status": "ready"})
 
     def show_metrics() -> Response:
-        return Response(metrics.render(), headers={"content-type": CONTENT_TYPE})
+        try:
+            return Response(metrics.render(), headers={"content-type": CONTENT_TYPE})
+        except OSError as error:
+            # The other processes' numbers are in files, and this one may have no descriptor left.
+            return _answer(503, {"status": f"metrics cannot be read: {error.strerror}"})
 
     return [
         Route("/health/live", _Page(live)),

@@ -55,6 +55,11 @@ class Handshakes:
         """Begin to accept."""
         self._accepting = asyncio.create_task(self._accept_for_ever())
 
+    def pause(self) -> None:
+        """Accept nobody until `start`; the handshakes that run go on."""
+        if self._accepting is not None:
+            self._accepting.cancel()
+
     async def stop(self) -> None:
         """Accept nothing more, and end the handshakes that run."""
         tasks = [task for task in (self._accepting, *self._running) if task is not None]

@@ -36,6 +36,9 @@ from pesalango_server.settings import Settings
 CLOSE_EXTENSION: Final = "pesalango.close"
 ANSWER_EXTENSION: Final = "pesalango.answer"
 FAREWELL_S: Final = 0.5
+REFUSED_CONNECTIONS_MAX: Final = 32
+"""So many connections above the bound are told so; those above that are just closed."""
+
 _NOT_REPEATED: Final = frozenset({b"upgrade", b"http2-settings", b"connection"})
 
 
@@ -102,7 +105,11 @@ class BoundedProtocol(HttpToolsProtocol):
         self._plain_head: bytes | None = None
         self._refusal: bytes | None = None
         self._deadline: asyncio.TimerHandle | None = None
-        if len(self.connections) > self.bounds.connections_max:
+        excess = len(self.connections) - self.bounds.connections_max
+        if excess > REFUSED_CONNECTIONS_MAX:
+            # Each one that is told so stays open for a while.
+            transport.abort()
+        elif excess > 0:
             self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "Too many connections")
         elif self.refused_as is not None:
             self._refuse(*self.refused_as)

@@ -11,7 +11,7 @@ from pesalango_server.engine.loop import EngineLoop
 from pesalango_server.engine.platform import PlatformDomain
 from pesalango_server.engine.waiting import Waiting
 from pesalango_server.kernel.clock import Clock
-from pesalango_server.kernel.message import AnyOutcome, Command
+from pesalango_server.kernel.message import FAULT_UNAVAILABLE, AnyOutcome, Command
 from pesalango_server.storage.address import DatabaseAddress, open_database_writer
 from pesalango_server.storage.database import StorageUnavailable
 from pesalango_server.storage.sqlite import SqliteWriter
@@ -92,10 +92,16 @@ class EngineUnit:
     def run_now(self, command: Command) -> AnyOutcome:
         """Carry out one command before the thread is started; start-up alone may do so.
 
-        Raises `StorageUnavailable` when the database does not say what became of it.
+        Raises `StorageUnavailable` when it cannot be stored, and when the database does not say
+        what became of it.
         """
         try:
             for _, outcomes in self.engine.run([command]):
+                if outcomes[0] == FAULT_UNAVAILABLE:
+                    raise StorageUnavailable(
+                        f"the {self.name} database cannot be used ({self.engine.reason_unavailable}"
+                        "); see to that, and start again"
+                    )
                 return outcomes[0]
         except EngineEnded as error:
             raise StorageUnavailable(

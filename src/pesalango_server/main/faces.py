@@ -1,9 +1,12 @@
 """Listening sockets of a worker: one uvicorn server each, and the application behind it."""
 
 import asyncio
+import contextlib
 import socket
 from typing import Any
 
+import msgspec
+import structlog
 import uvicorn
 from starlette.routing import Router
 from uvicorn.server import ServerState
@@ -22,17 +25,30 @@ from pesalango_server.http.protocol import (
     make_server_config,
 )
 from pesalango_server.http.tls import TlsContext
+from pesalango_server.main.descriptors import bound_connections, count_free
 from pesalango_server.main.plan import WorkerPlan
 from pesalango_server.sandbox.seed import Seed
 from pesalango_server.storage.migrations import list_migrations
 from pesalango_server.telemetry import Metrics
 
+LOOK_EVERY_S = 1.0
+FREE_DESCRIPTORS_MIN = 8
+"""So many descriptors must be free before a worker that had none left accepts again."""
+
+TOLD_AGAIN_AFTER_MS = 10_000
+
 _SANDBOX_PATHS = ("/sandbox/",)
 _OPERATOR_PATHS = (*_SANDBOX_PATHS, "/openapi/")
 
+log = structlog.get_logger("worker")
+
 
 class Face:
-    """A uvicorn server on an inherited listening socket, started and stopped by its worker."""
+    """A uvicorn server on an inherited listening socket, started and stopped by its worker.
+
+    While it is paused, callers who connect wait in the system's queue; those who are connected
+    are served.
+    """
 
     def __init__(
         self,
@@ -46,6 +62,7 @@ class Face:
         self._server = uvicorn.Server(config)
         self._server.server_state = state
         self._socket = sock
+        self._is_accepting = False
         self._handshakes = (
             Handshakes(
                 sock,
@@ -70,18 +87,40 @@ class Face:
         )
         return protocol
 
+    @property
+    def connections(self) -> int:
+        """How many there are."""
+        return len(self._server.server_state.connections)
+
     async def start(self) -> None:
         """Begin to accept."""
         config = self._server.config
         if not config.loaded:
             config.load()
         self._server.lifespan = config.lifespan_class(config)
-        if self._handshakes is None:
-            await self._server.startup(sockets=[self._socket])
-        else:
+        if self._handshakes is not None:
             await self._server.startup(sockets=[])
-            self._handshakes.start()
+        await self.resume()
         self._ticking = asyncio.create_task(self._server.main_loop())
+
+    def pause(self) -> None:
+        """Accept nobody until `resume`."""
+        self._is_accepting = False
+        if self._handshakes is not None:
+            self._handshakes.pause()
+        for server in self._server.servers:
+            server.close()
+
+    async def resume(self) -> None:
+        """Accept. Raises `OSError` where no descriptor is left for it."""
+        if self._is_accepting:
+            return
+        if self._handshakes is not None:
+            self._handshakes.start()
+        else:
+            # Whoever stops to accept closes its socket: that must not be the only one.
+            await self._server.startup(sockets=[self._socket.dup()])
+        self._is_accepting = True
 
     async def stop(self) -> None:
         """Accept nothing more, and wait for the calls that run."""
@@ -107,9 +146,13 @@ class Faces:
         admin = make_admin(context, seed, schema=schema)
         health = make_health_routes(context, metrics)
         self.tls = None if plan.tls is None else TlsContext(plan.tls.material)
-        bounds = make_bounds(plan.settings)
         # One bound for all of the gateway's connections; a flood there leaves the admin API its own.
-        states = {True: ServerState(), False: ServerState()}
+        states = {face.serves_gateway: ServerState() for face in plan.faces}
+        connections_max = bound_connections(plan.settings, bounds=len(states))
+        settings = msgspec.structs.replace(plan.settings, connections_max=connections_max)
+        bounds = make_bounds(settings)
+        self._clock = context.clock
+        self._looking: asyncio.Task[None] | None = None
         self._faces = [
             Face(
                 make_server_config(
@@ -119,7 +162,7 @@ class Faces:
                         Router(health, redirect_slashes=False, default=_answer_not_found),
                         gateway_paths=_OPERATOR_PATHS if face.serves_openapi else _SANDBOX_PATHS,
                     ),
-                    settings=plan.settings,
+                    settings=settings,
                     render_error=render_error,
                 ),
                 socket.socket(fileno=face.descriptor),
@@ -135,9 +178,43 @@ class Faces:
         self._gateway.start()
         for face in self._faces:
             await face.start()
+        self._looking = asyncio.create_task(self._look_at_descriptors())
+
+    async def _look_at_descriptors(self) -> None:
+        """Accept nobody while no descriptor is left.
+
+        The event loop would be told of the same callers over and over, and could do nothing for
+        them but turn them away.
+        """
+        is_paused = False
+        tell_again_at_ms = 0
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            free = count_free(up_to=FREE_DESCRIPTORS_MIN)
+            if is_paused:
+                # Where there are fewer in all, those of the last caller have to do.
+                if free == FREE_DESCRIPTORS_MIN or not any(
+                    face.connections for face in self._faces
+                ):
+                    with contextlib.suppress(OSError):
+                        for face in self._faces:
+                            await face.resume()
+                        is_paused = False
+            elif not free:
+                for face in self._faces:
+                    face.pause()
+                is_paused = True
+                if self._clock.monotonic_ms() >= tell_again_at_ms:
+                    tell_again_at_ms = self._clock.monotonic_ms() + TOLD_AGAIN_AFTER_MS
+                    log.error(
+                        "descriptors_used_up",
+                        reason="no file descriptor is left (ulimit -n); new callers have to wait",
+                    )
 
     async def stop(self) -> None:
         """Accept nothing more; return when every call has its answer."""
+        if self._looking is not None:
+            self._looking.cancel()
         await asyncio.gather(*(face.stop() for face in self._faces))
         self._gateway.close()
 

@@ -3,6 +3,7 @@
 import structlog
 
 from pesalango_server.kernel.clock import Clock
+from pesalango_server.storage.database import CommitUnknown, StorageUnavailable
 from pesalango_server.telemetry import Metrics
 
 REPEATED_WITHIN_MS = 10_000
@@ -30,6 +31,7 @@ class Observer:
             database=database,
         )
         self._seen: dict[str, int] = {}
+        self._recovery_is_told = True
 
     def observe_batch(self, *, commands: int, duration_ms: float) -> None:
         """See `EngineObserver.observe_batch`."""
@@ -43,4 +45,13 @@ class Observer:
         if now_ms - self._seen.get(kind, -REPEATED_WITHIN_MS) < REPEATED_WITHIN_MS:
             return
         self._seen[kind] = now_ms
-        log.error(event, database=self._database, reason=str(error), exc_info=error)
+        self._recovery_is_told = False
+        # What the database said is all there is to know; only a defect of ours needs its trace.
+        trace = None if isinstance(error, StorageUnavailable | CommitUnknown) else error
+        log.error(event, database=self._database, reason=str(error), exc_info=trace)
+
+    def observe_recovery(self) -> None:
+        """See `EngineObserver.observe_recovery`."""
+        if not self._recovery_is_told:
+            self._recovery_is_told = True
+            log.info("database_available", database=self._database)

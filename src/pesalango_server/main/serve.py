@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from pesalango_server.applications.commands import AddAdminToken
 from pesalango_server.applications.keys import CredentialHasher, make_admin_token
-from pesalango_server.kernel.clock import SystemClock
+from pesalango_server.kernel.clock import Clock, SystemClock
 from pesalango_server.kernel.message import Done, Refused
 from pesalango_server.main.agreement import require_one_installation
 from pesalango_server.main.bootstrap import Bootstrap
@@ -22,13 +22,21 @@ from pesalango_server.storage.address import DatabaseAddress
 from pesalango_server.storage.migrations import check_schema
 from pesalango_server.storage.migrations import migrate as migrate_database
 
+_SYSTEM_CLOCK = SystemClock()
+
 
 class Serve:
-    """One run of `serve`: no seed, no credentials, a schema that must be current."""
+    """One run of `serve`: no seed, no credentials, a schema that must be current.
 
-    def __init__(self, settings: Settings, say: Callable[[str], None]) -> None:
+    Only a test's own entry point passes another clock; see `Up`.
+    """
+
+    def __init__(
+        self, settings: Settings, say: Callable[[str], None], *, clock: Clock = _SYSTEM_CLOCK
+    ) -> None:
         self._settings = settings
         self._say = say
+        self._clock = clock
 
     def run(self) -> int:
         """Serve until stopped; the exit status. Raises `ServerFailed` and kin."""
@@ -54,19 +62,20 @@ class Serve:
                 self._settings,
                 databases,
                 lambda name, error: servers[0].engine_ended(name, error),  # noqa: PLW0108 - made later
+                clock=self._clock,
                 needs_clock_confirmation=True,
             )
             prepare_installation(engines["platform"], databases["platform"], self._settings)
             servers.append(
                 Server(
                     self._settings,
-                    clock=SystemClock(),
+                    clock=self._clock,
                     addresses=databases,
                     engines=list(engines.values()),
                     listeners=listeners,
                     is_demonstration=False,
                     certificate=certificate,
-                    explain_end=places.explain_end,
+                    look_after_database=places.look_after,
                 )
             )
             servers[0].start()
@@ -103,6 +112,7 @@ def create_token_offline(settings: Settings, name: str, *, replaces: bool = Fals
             settings,
             {"platform": address},
             lambda _database, _error: None,
+            clock=_SYSTEM_CLOCK,
             needs_clock_confirmation=True,
         )
         platform = engines["platform"]

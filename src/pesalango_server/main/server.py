@@ -1,5 +1,6 @@
 """The engine process: engines, listening sockets, workers; from start to clean end."""
 
+import contextlib
 import os
 import queue
 import signal
@@ -22,6 +23,7 @@ from pesalango_server.engine.loop import ConfirmClock
 from pesalango_server.engine.registry import USE_CASES
 from pesalango_server.kernel.clock import Clock
 from pesalango_server.link.channel import Channel
+from pesalango_server.main.descriptors import raise_limit
 from pesalango_server.main.engines import EngineUnit
 from pesalango_server.main.memory import settle_garbage_collector
 from pesalango_server.main.plan import FacePlan, TlsPlan, WorkerPlan, send_plan
@@ -37,8 +39,13 @@ if TYPE_CHECKING:
 RESTART_PAUSE_FIRST_MS = 100
 RESTARTS_MAX = 5
 RESTARTS_WITHIN_MS = 10_000
+START_AGAIN_AFTER_MS = 1_000
+"""How soon a worker for which the system lacked something is tried again."""
+
 STOP_WITHIN_S = 2.0
 WATCH_EVERY_S = 1.0
+TOLD_AGAIN_AFTER_MS = 10_000
+METRICS_DIR_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
 log = structlog.get_logger("server")
 
@@ -116,10 +123,11 @@ class Server:
         listeners: Sequence[Listener],
         is_demonstration: bool,
         certificate: "CertificateKeeper | None" = None,
-        explain_end: Callable[[], str | None] = lambda: None,
+        look_after_database: Callable[[], str | None] = lambda: None,
     ) -> None:
+        """`look_after_database` is called once a second, and says what it found amiss, if it did."""
         self._certificate = certificate
-        self._explain_end = explain_end
+        self._look_after_database = look_after_database
         self._settings = settings
         self._clock = clock
         self._addresses = addresses
@@ -131,7 +139,8 @@ class Server:
         self._workers: dict[int, subprocess.Popen[bytes]] = {}
         self._restarts: deque[int] = deque()
         self._is_stopping = False
-        self._metrics_dir = os.environ["PROMETHEUS_MULTIPROC_DIR"]
+        self._tell_again_at_ms = 0
+        self._metrics_dir = os.environ.get(METRICS_DIR_VARIABLE)
 
     def engine_ended(self, name: str, error: BaseException | None) -> None:
         """An engine's thread ended (called from it)."""
@@ -139,13 +148,17 @@ class Server:
             # Nobody may be answered any more: whether the last batch was committed is for the
             # database to say. Ending at once closes every connection.
             log.critical("engine_failed", database=name, error=repr(error))
-            sys.stderr.flush()
+            with contextlib.suppress(OSError):
+                sys.stderr.flush()
             os._exit(70)
         self._events.put(("engine_ended", name))
 
     def start(self) -> None:
         """Start engines and workers."""
         settle_garbage_collector()
+        raise_limit(
+            self._settings, bounds=len({listener.serves_gateway for listener in self._listeners})
+        )
         for listener in self._listeners:
             listener.listen()
         for unit in self._engines:
@@ -153,7 +166,13 @@ class Server:
         if not self._settings.workers:
             self._start_worker_within()
         for number in range(1, self._settings.workers + 1):
-            self._start_worker(number)
+            try:
+                self._start_worker(number)
+            except OSError as error:
+                self.stop()
+                raise ServerFailed(
+                    f"a worker cannot be started: {error.strerror}; see to that, and start again"
+                ) from error
 
     def _start_worker_within(self) -> None:
         """`--workers 0`: the worker is a thread of this process, its links carry the same frames."""
@@ -174,7 +193,7 @@ class Server:
 
     def _run_worker_within(self, worker_plan: WorkerPlan) -> None:
         try:
-            run_worker(worker_plan)
+            run_worker(worker_plan, self._clock)
         except Exception as error:
             log.exception("worker_failed")
             self.fail(f"the worker ended: {error}")
@@ -206,34 +225,33 @@ class Server:
         return max(1, bound // max(1, self._settings.workers))
 
     def _start_worker(self, number: int) -> None:
-        links: dict[str, int] = {}
-        inherited: list[socket.socket] = []
-        for unit in self._engines:
-            ours, theirs = socket.socketpair()
-            commands = _command_type(unit.name)
-            unit.loop.add_port(Channel(ours, commands))
-            links[unit.name] = theirs.fileno()
-            inherited.append(theirs)
-        faces = tuple(listener.make_plan(listener.socket.fileno()) for listener in self._listeners)
-        renewals = None
-        if self._certificate is not None:
-            inherited.append(self._certificate.add_worker(number))
-            renewals = inherited[-1].fileno()
-        plan_descriptor = send_plan(self._make_plan(number, links, faces, renewals))
-        descriptors = [
-            *(theirs.fileno() for theirs in inherited),
-            *(face.descriptor for face in faces),
-            plan_descriptor,
-        ]
-        process = subprocess.Popen(
-            [sys.executable, "-m", "pesalango_server.main.worker", str(plan_descriptor)],
-            pass_fds=descriptors,
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        os.close(plan_descriptor)
-        for theirs in inherited:
-            theirs.close()
+        """Raises `OSError` where the system has no descriptor, process or memory left for it."""
+        with contextlib.ExitStack() as ours_on_failure, contextlib.ExitStack() as inherited:
+            links: dict[str, int] = {}
+            ports: list[socket.socket] = []
+            for unit in self._engines:
+                ours, theirs = socket.socketpair()
+                ports.append(ours_on_failure.enter_context(ours))
+                links[unit.name] = inherited.enter_context(theirs).fileno()
+            faces = tuple(
+                listener.make_plan(listener.socket.fileno()) for listener in self._listeners
+            )
+            descriptors = [*links.values(), *(face.descriptor for face in faces)]
+            renewals = None
+            if self._certificate is not None:
+                renewals = inherited.enter_context(self._certificate.add_worker(number)).fileno()
+                descriptors.append(renewals)
+            plan_descriptor = send_plan(self._make_plan(number, links, faces, renewals))
+            inherited.callback(os.close, plan_descriptor)
+            process = subprocess.Popen(
+                [sys.executable, "-m", "pesalango_server.main.worker", str(plan_descriptor)],
+                pass_fds=[*descriptors, plan_descriptor],
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+            ours_on_failure.pop_all()
+        for unit, port in zip(self._engines, ports, strict=True):
+            unit.loop.add_port(Channel(port, _command_type(unit.name)))
         self._workers[number] = process
         threading.Thread(
             target=lambda: self._events.put(("worker_ended", (number, process.wait()))),
@@ -264,7 +282,8 @@ class Server:
             try:
                 event, detail = self._events.get(timeout=WATCH_EVERY_S)
             except queue.Empty:
-                event, detail = ("fail", reason) if (reason := self._explain_end()) else ("", None)
+                event, detail = "", None
+                self._tell_of_database(self._look_after_database())
             if event == "stop":
                 self.stop()
                 return 0
@@ -285,7 +304,21 @@ class Server:
                     )
                 self._start_worker_later(number)
             elif event == "start_worker" and isinstance(detail, int):
-                self._start_worker(detail)
+                self._start_worker_again(detail)
+
+    def _tell_of_database(self, reason: str | None) -> None:
+        now_ms = self._clock.monotonic_ms()
+        if reason is not None and now_ms >= self._tell_again_at_ms:
+            self._tell_again_at_ms = now_ms + TOLD_AGAIN_AFTER_MS
+            log.error("postgres_started_again", reason=reason)
+
+    def _start_worker_again(self, number: int) -> None:
+        try:
+            self._start_worker(number)
+        except OSError as error:
+            # What the system lacks now it may have soon; the engines go on meanwhile.
+            log.error("worker_not_started", worker=number, reason=str(error))
+            self._start_worker_after(number, pause_ms=START_AGAIN_AFTER_MS)
 
     def fail(self, message: str) -> None:
         """End the server from another thread, with a reason."""
@@ -300,6 +333,9 @@ class Server:
 
     def _start_worker_later(self, number: int) -> None:
         pause_ms = RESTART_PAUSE_FIRST_MS * 2 ** (len(self._restarts) - 1)
+        self._start_worker_after(number, pause_ms=pause_ms)
+
+    def _start_worker_after(self, number: int, *, pause_ms: int) -> None:
         timer = threading.Timer(pause_ms / 1000, lambda: self._events.put(("start_worker", number)))
         timer.daemon = True
         timer.start()
@@ -323,14 +359,22 @@ class Server:
             self._worker_within.join(max(0.0, until - time.monotonic()))
         for unit in self._engines:
             unit.join(max(0.1, until - time.monotonic()))
-        rmtree(self._metrics_dir, ignore_errors=True)
+        if self._metrics_dir is not None:
+            rmtree(self._metrics_dir, ignore_errors=True)
 
 
-def prepare_metrics_dir() -> None:
-    """Where all processes of this server keep their counters; before prometheus is imported."""
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(
-        prefix=f"pesalango-metrics-{os.getpid()}-"
-    )
+def prepare_metrics_dir() -> str | None:
+    """Where all processes of this server keep their counters; before prometheus is imported.
+
+    None where there is no room for it: each process then keeps its own to itself.
+    """
+    os.environ.pop(METRICS_DIR_VARIABLE, None)
+    try:
+        directory = tempfile.mkdtemp(prefix=f"pesalango-metrics-{os.getpid()}-")
+    except OSError:
+        return None
+    os.environ[METRICS_DIR_VARIABLE] = directory
+    return directory
 
 
 def _command_type(database: str) -> Any:

@@ -15,7 +15,7 @@ from pesalango_server.applications.model import Configuration
 from pesalango_server.applications.store import read_configuration
 from pesalango_server.catalog.markets import MARKETS
 from pesalango_server.gateway.self_check import SelfCheckReport, run_self_check
-from pesalango_server.kernel.clock import SystemClock
+from pesalango_server.kernel.clock import Clock, SystemClock
 from pesalango_server.main.agreement import require_one_installation
 from pesalango_server.main.bootstrap import Bootstrap
 from pesalango_server.main.credentials import Credentials, read_credentials, write_credentials
@@ -46,6 +46,8 @@ READY_WITHIN_S = 30
 # Ctrl-C is done within three seconds, engines and workers included.
 _BUNDLED_LIMITS = BundledLimits(stop_timeout_ms=1_000)
 
+_SYSTEM_CLOCK = SystemClock()
+
 log = structlog.get_logger("up")
 
 
@@ -55,11 +57,9 @@ class Places(NamedTuple):
     addresses: dict[str, DatabaseAddress]
     bundled: BundledPostgres | None
 
-    def explain_end(self) -> str | None:
-        """Why the databases are gone for good, or None while nothing says so."""
-        if self.bundled is None or self.bundled.is_running:
-            return None
-        return "the bundled PostgreSQL has ended; its log is in the data directory; start again"
+    def look_after(self) -> str | None:
+        """Start a bundled PostgreSQL that has ended once more; what it had said, if it had ended."""
+        return None if self.bundled is None else self.bundled.revive()
 
 
 @contextlib.contextmanager
@@ -88,10 +88,10 @@ def make_engines(
     addresses: dict[str, DatabaseAddress],
     on_end: Callable[[str, BaseException | None], None],
     *,
+    clock: Clock,
     needs_clock_confirmation: bool,
 ) -> dict[str, EngineUnit]:
     """One engine a database, not started yet."""
-    clock = SystemClock()
     metrics = Metrics()
     metrics.flush_in_background()
     units = {
@@ -121,11 +121,18 @@ def read_platform(address: DatabaseAddress) -> Configuration:
 
 
 class Up:
-    """One run of `up`; `say` is told, line by line, what a person should read."""
+    """One run of `up`; `say` is told, line by line, what a person should read.
 
-    def __init__(self, settings: Settings, say: Callable[[str], None]) -> None:
+    Only a test's own entry point passes another clock, and that reaches no further than this
+    process.
+    """
+
+    def __init__(
+        self, settings: Settings, say: Callable[[str], None], *, clock: Clock = _SYSTEM_CLOCK
+    ) -> None:
         self._settings = settings
         self._say = say
+        self._clock = clock
         self._data_dir = Path(settings.data_dir).resolve()
 
     def run(self) -> int:
@@ -152,6 +159,7 @@ class Up:
             self._settings,
             addresses,
             lambda name, error: server_box[0].engine_ended(name, error),  # noqa: PLW0108 - made later
+            clock=self._clock,
             needs_clock_confirmation=False,
         )
         credentials, self_check_key, notes = self._prepare(
@@ -159,13 +167,13 @@ class Up:
         )
         server = Server(
             self._settings,
-            clock=SystemClock(),
+            clock=self._clock,
             addresses=addresses,
             engines=list(engines.values()),
             listeners=doors.listeners,
             is_demonstration=True,
             certificate=doors.certificate,
-            explain_end=places.explain_end,
+            look_after_database=places.look_after,
         )
         server_box.append(server)
         server.start()
@@ -197,7 +205,12 @@ class Up:
             worlds=worlds,
         )
         self_check_key = bootstrap.ensure_self_check_key(worlds)
-        write_credentials(path, credentials)
+        try:
+            write_credentials(path, credentials)
+        except OSError as error:
+            raise ServerFailed(
+                f"{path} cannot be written: {error.strerror}; see to that, and start again"
+            ) from error
         return credentials, self_check_key, bootstrap.notes
 
     def _check_and_tell(

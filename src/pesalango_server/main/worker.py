@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
+from typing import NoReturn
 
 import structlog
 import uvloop
@@ -18,7 +19,7 @@ from pesalango_server.http.context import (
     EnvironmentContext,
     WorkerContext,
 )
-from pesalango_server.kernel.clock import SystemClock
+from pesalango_server.kernel.clock import Clock, SystemClock
 from pesalango_server.link.client import LinkClient
 from pesalango_server.main.faces import Faces
 from pesalango_server.main.memory import settle_garbage_collector
@@ -30,6 +31,7 @@ from pesalango_server.storage.pool import ReaderPool
 from pesalango_server.telemetry import Metrics, configure_logging
 
 REFRESH_MS = 500
+TOLD_AGAIN_AFTER_MS = 10_000
 DRAIN_WITHIN_S = 2.2
 
 log = structlog.get_logger("worker")
@@ -38,9 +40,9 @@ log = structlog.get_logger("worker")
 class Worker:
     """One worker's life: connect, serve, drain."""
 
-    def __init__(self, plan: WorkerPlan) -> None:
+    def __init__(self, plan: WorkerPlan, clock: Clock) -> None:
         self._plan = plan
-        self._clock = SystemClock()
+        self._clock = clock
         self._drain_asked = asyncio.Event()
         self._links: dict[str, LinkClient] = {}
 
@@ -119,24 +121,26 @@ class Worker:
                 raise SystemExit(0)
 
     async def _refresh_for_ever(self, configuration: ConfigurationHolder) -> None:
+        tell_again_at_ms = 0
         while True:
             await asyncio.sleep(REFRESH_MS / 1000)
             try:
                 await configuration.refresh()
-            except StorageError as error:
-                log.warning("configuration_not_read", reason=str(error))
-            except Exception:
+            except Exception as error:
                 # Whatever it is, the next look may find it mended; a worker that stopped looking
-                # would serve what is no longer in force.
-                log.exception("configuration_not_read")
+                # would serve what is no longer in force. It looks often, and tells now and then.
+                now_ms = self._clock.monotonic_ms()
+                if now_ms >= tell_again_at_ms:
+                    tell_again_at_ms = now_ms + TOLD_AGAIN_AFTER_MS
+                    trace = None if isinstance(error, StorageError) else error
+                    log.warning("configuration_not_read", reason=str(error), exc_info=trace)
 
     def _engine_lost(self) -> None:
         if not self._drain_asked.is_set():
             # What became of the calls that wait is unknown, so none of them gets an answer:
             # their connections break with this process.
             log.critical("engine_process_lost", worker=self._plan.number)
-            sys.stderr.flush()
-            os._exit(1)
+            _end_process(1)
 
     async def _drain(self, faces: Faces) -> None:
         """Accept nothing more; let the outcomes to come reach their callers; end."""
@@ -159,9 +163,9 @@ def _opener(address: DatabaseAddress) -> Callable[[], Reader]:
     return lambda: open_database_reader(address)
 
 
-def run_worker(plan: WorkerPlan) -> None:
+def run_worker(plan: WorkerPlan, clock: Clock) -> None:
     """A worker's whole life on an event loop of its own, in this thread."""
-    uvloop.run(Worker(plan).serve())
+    uvloop.run(Worker(plan, clock).serve())
 
 
 def main() -> None:
@@ -173,10 +177,16 @@ def main() -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     plan = receive_plan(int(sys.argv[1]))
     configure_logging(plan.settings.log_level, process=f"worker-{plan.number}")
-    run_worker(plan)
+    run_worker(plan, SystemClock())
     # Reader threads may still be inside a query; nothing of theirs is worth waiting for.
-    sys.stderr.flush()
-    os._exit(0)
+    _end_process(0)
+
+
+def _end_process(status: int) -> NoReturn:
+    # The log may lie on a disk that is full, which must not keep the process here.
+    with contextlib.suppress(OSError):
+        sys.stderr.flush()
+    os._exit(status)
 
 
 if __name__ == "__main__":

@@ -148,7 +148,8 @@ class Settings(Struct, frozen=True, kw_only=True):
             ge=1,
             le=100_000,
             description="Open connections of one worker to the operator's API, TLS handshakes "
-            "included; as many of its own has the admin API of `serve`.",
+            "included; as many of its own has the admin API of `serve`. Fewer where the system "
+            "allows fewer file descriptors (`ulimit -n`).",
         ),
     ] = 2_048
     unanswered_max: Annotated[

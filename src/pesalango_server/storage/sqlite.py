@@ -1,6 +1,8 @@
 """SQLite through apsw: the writer of an engine, the readers of workers, and how both are opened."""
 
 import contextlib
+import errno
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,12 +23,24 @@ VERSION_MIN = 3_051_003
 
 _encode = msgspec.json.Encoder().encode
 
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What the system says where a disk, a user's quota or a process's limit leaves no room."""
+
 _BUSY_TIMEOUT_MS = 2_000
 _CACHE_KIB = 32_768
 _JOURNAL_SIZE_LIMIT_BYTES = 64 * 1024 * 1024
 # A page that many batches change is copied once a checkpoint: at 2 000 pages a payment took a
 # quarter more time than at 8 000, and the longest batch was no shorter.
 _CHECKPOINT_PAGES = 8_000
+
+
+def explain(error: apsw.Error, connection: apsw.Connection | None) -> str:
+    """What SQLite says, and after a failure of the system what that says: "disk I/O error" is vague."""
+    number = 0
+    if connection is not None and isinstance(error, apsw.IOError | apsw.CantOpenError):
+        with contextlib.suppress(apsw.ConnectionClosedError):
+            number = connection.system_errno
+    return f"{error} ({os.strerror(number)})" if number else str(error)
 
 
 def check_version() -> None:
@@ -46,6 +60,7 @@ def open_writer(
     `vfs` and `pragmas` (run before any other) are for tests that stand between SQLite and disk.
     """
     check_version()
+    connection: apsw.Connection | None = None
     try:
         connection = apsw.Connection(str(path), vfs=vfs)
         for pragma in pragmas:
@@ -61,7 +76,9 @@ def open_writer(
         ):
             connection.execute(f"PRAGMA {pragma}").fetchall()
     except apsw.Error as error:
-        raise StorageUnavailable(f"cannot open the database {path}: {error}") from error
+        raise StorageUnavailable(
+            f"cannot open the database {path}: {explain(error, connection)}"
+        ) from error
     return connection
 
 
@@ -96,7 +113,7 @@ class SqliteWriter:
         try:
             self._cursor.execute("BEGIN IMMEDIATE")
         except apsw.Error as error:
-            raise StorageUnavailable(f"the database cannot be written to: {error}") from error
+            raise self._unavailable(error) from error
         return self.read(reads)
 
     def read(self, reads: Sequence[Read]) -> list[bytes]:
@@ -117,15 +134,34 @@ class SqliteWriter:
         except (apsw.ConstraintError, apsw.SQLError, apsw.MismatchError, TypeError) as error:
             raise StatementRejected(f"{error}") from error
         except apsw.Error as error:
-            raise StorageUnavailable(f"the database cannot be written to: {error}") from error
+            raise self._unavailable(error) from error
         try:
             cursor.execute("COMMIT")
         except (apsw.FullError, apsw.BusyError) as error:
             # Without room the commit frame is not whole, and a frame that is not whole is no
             # commit: recovery stops at its checksum. So it is certain that nothing was kept.
-            raise StorageUnavailable(f"the database cannot be written to: {error}") from error
+            raise self._unavailable(error) from error
         except apsw.Error as error:
-            raise CommitUnknown(f"the disk failed while committing: {error}") from error
+            if self._lacks_room(error):
+                raise self._unavailable(error) from error
+            reason = explain(error, self._connection)
+            raise CommitUnknown(f"the disk failed while committing: {reason}") from error
+
+    def _unavailable(self, error: apsw.Error) -> StorageUnavailable:
+        reason = explain(error, self._connection)
+        return StorageUnavailable(f"the database cannot be written to: {reason}")
+
+    def _lacks_room(self, error: apsw.Error) -> bool:
+        """Whether a quota or a limit kept a page from being written: a full disk by another name.
+
+        SQLite calls only ENOSPC full. Any other failure to write, and every failure to sync, may
+        have left the commit's frame on the disk.
+        """
+        return (
+            isinstance(error, apsw.IOError)
+            and getattr(error, "extendedresult", None) == apsw.SQLITE_IOERR_WRITE
+            and self._connection.system_errno in _NO_ROOM
+        )
 
     def rollback(self) -> None:
         """See `Writer.rollback`."""
@@ -142,6 +178,10 @@ class SqliteWriter:
         self.close()
         self._connection = open_writer(self._path, vfs=self._vfs, pragmas=self._pragmas)
         self._cursor = self._connection.cursor()
+        # Where the disk is full the log may hold all the room that is left: once it is copied into
+        # the database, the next batches begin it anew.
+        with contextlib.suppress(apsw.Error):
+            self._cursor.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     def wal_bytes(self) -> int:
         """Size of the write-ahead log file."""

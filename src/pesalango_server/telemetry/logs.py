@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from typing import Any, Final, TextIO
 
 import msgspec
@@ -25,11 +25,43 @@ _encode = msgspec.json.Encoder(enc_hook=str).encode
 Event = MutableMapping[str, Any]
 
 
+class PatientFile:
+    """Where lines go to, which may be on a disk that is full, or a pipe that nobody reads any more.
+
+    Whoever logs must not fail for that: lines that cannot be written are lost and counted, and the
+    count is told with the next one that can be.
+    """
+
+    def __init__(self, file: TextIO, *, make_notice: Callable[[int], str]) -> None:
+        self._file = file
+        self._make_notice = make_notice
+        self._unwritten = 0
+
+    def write(self, text: str) -> int:
+        """Write whole lines, if that is possible."""
+        unwritten = self._unwritten
+        try:
+            if unwritten:
+                # The one before may have been cut off.
+                self._file.write(f"\n{self._make_notice(unwritten)}\n")
+            self._file.write(text)
+            self._file.flush()
+        except (OSError, ValueError):
+            self._unwritten = unwritten + 1
+        else:
+            self._unwritten = 0
+        return len(text)
+
+    def flush(self) -> None:
+        """Every line has been flushed, or cannot be."""
+
+
 class LineLogger(structlog.WriteLogger):
     """Writes finished lines; knows the component whose they are."""
 
-    def __init__(self, file: TextIO, component: str) -> None:
-        super().__init__(file)
+    def __init__(self, file: PatientFile, component: str) -> None:
+        # All that it does with a file is to write and to flush.
+        super().__init__(file)  # type: ignore[arg-type]
         self.component = component
 
 
@@ -38,7 +70,13 @@ def configure_logging(level: str, *, process: str, file: TextIO | None = None) -
 
     `level` is `debug`, `info`, `warning` or `error`; `process` says which process a line is from.
     """
-    stream = file or sys.stderr
+
+    def make_notice(unwritten: int) -> str:
+        notice: Event = {"level": "warning", "event": "log_lines_unwritten", "lines": unwritten}
+        structlog.processors.TimeStamper(fmt="iso", utc=True)(None, "warning", notice)
+        return render_line(None, "warning", {**notice, "process": process, "component": "log"})
+
+    stream = PatientFile(file or sys.stderr, make_notice=make_notice)
 
     def add_origin(logger: Any, _method: str, event: Event) -> Event:
         event["process"] = process

@@ -4,13 +4,20 @@ A metric is a plain number of one thread. `Metrics.flush` hands what was added s
 prometheus-client, which keeps it in a file that all processes of the server share (its
 multiprocess mode, directory `PROMETHEUS_MULTIPROC_DIR`); any process can render the whole page.
 The variable has to be set before the first flush.
+
+The files are mapped into memory, where a page for which the disk has no room ends the process. So
+their room is taken beforehand; where there is none, a process keeps its metrics to itself.
 """
 
+import contextlib
 import os
 import threading
 from bisect import bisect_left
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final, TypeVar
+
+import structlog
 
 SECONDS_BOUNDS: Final = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0
@@ -24,6 +31,12 @@ FLUSH_S: Final = 1.0
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _DIRECTORY_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
+
+_FILE_KINDS: Final = ("counter", "gauge_livesum", "histogram")
+_FILE_BYTES: Final = 512 * 1024
+"""Several times what all operations, codes and environments take up together."""
+
+log = structlog.get_logger("metrics")
 
 T = TypeVar("T")
 
@@ -116,8 +129,10 @@ class Metrics:
     """
 
     def __init__(self) -> None:
+        _take_room()
         # Imported here, because the library looks for its directory while it is imported.
         import prometheus_client  # noqa: PLC0415
+        import prometheus_client.multiprocess  # noqa: PLC0415 - now, while files can be opened
 
         self._library = prometheus_client
         self._registry = prometheus_client.CollectorRegistry()
@@ -201,16 +216,38 @@ class Metrics:
         self.flush()
         registry = self._registry
         if _DIRECTORY_VARIABLE in os.environ:
-            from prometheus_client import multiprocess  # noqa: PLC0415
-
             registry = self._library.CollectorRegistry()
-            multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+            self._library.multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         return bytes(self._library.generate_latest(registry))
 
 
-def forget_process(process_id: int) -> None:
-    """Leave the gauges of a process that has ended out of the page; its counters stay."""
-    if _DIRECTORY_VARIABLE in os.environ:
-        from prometheus_client import multiprocess  # noqa: PLC0415
+def _take_room() -> None:
+    """Make this process's files whole before the library maps them, or do without the directory."""
+    directory = os.environ.get(_DIRECTORY_VARIABLE)
+    if directory is None:
+        return
+    fresh = Path(directory, f"{os.getpid()}.new")
+    try:
+        for kind in _FILE_KINDS:
+            path = Path(directory, f"{kind}_{os.getpid()}.db")
+            if not path.exists():
+                # Written, not only made that long: a file with holes has no room yet. Under a name
+                # that other processes do not read until it is whole.
+                fresh.write_bytes(bytes(_FILE_BYTES))
+                fresh.rename(path)
+    except OSError as error:
+        del os.environ[_DIRECTORY_VARIABLE]
+        log.warning("metrics_not_shared", reason=str(error))
+        with contextlib.suppress(OSError):
+            fresh.unlink(missing_ok=True)
 
-        multiprocess.mark_process_dead(process_id)  # type: ignore[no-untyped-call]
+
+def forget_process(process_id: int) -> None:
+    """Leave the gauges of a process that has ended out of the page; its counters stay.
+
+    The library has a function for it, which needs descriptors that may not be left.
+    """
+    directory = os.environ.get(_DIRECTORY_VARIABLE)
+    if directory is not None:
+        with contextlib.suppress(OSError):
+            Path(directory, f"gauge_livesum_{process_id}.db").unlink(missing_ok=True)

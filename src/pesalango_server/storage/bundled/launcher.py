@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -58,6 +59,12 @@ class BundledLimits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _DEFAULT_LIMITS = BundledLimits()
+
+_REVIVE_PAUSE_FIRST_S = 0.5
+_REVIVE_PAUSE_MAX_S = 2.0
+_REVIVE_LEFTOVERS_MS = 500
+_LOG_END_BYTES = 8_192
+_REASONS = ("PANIC:", "FATAL:")
 
 
 def find_bundled_program(name: str) -> Path:
@@ -110,6 +117,8 @@ class BundledPostgres:
         self._socket_directory = socket_directory
         self._is_ended = threading.Event()
         self._held = contextlib.ExitStack()
+        self._log_start = 0
+        self._revive_at = self._revive_pause_s = 0.0
         self.version = version
         self.url = self.build_url("postgres")
 
@@ -182,6 +191,7 @@ class BundledPostgres:
             )
             held.callback(server._end_process, limits.stop_timeout_ms)
             server._wait_until_ready(log_start)
+            server._log_start = log_start
             server._held = held.pop_all()
         threading.Thread(target=server._keep_log_short, name="postgres-log", daemon=True).start()
         return server
@@ -199,6 +209,33 @@ class BundledPostgres:
     def is_running(self) -> bool:
         """Whether the server has not ended, by `stop` or by itself."""
         return self._process.poll() is None
+
+    def revive(self) -> str | None:
+        """Start a server that has ended by itself once more; what it had to say, if it had ended.
+
+        For whoever looks after it, once a second or so: it waits for nothing, and between two
+        starts there are growing pauses. A PostgreSQL that has no room for its log of writes ends,
+        and comes to nothing as long as there is none. Call it from the thread that started it.
+        """
+        now = time.monotonic()
+        if self.is_running:
+            if self._is_ready():
+                self._revive_pause_s = 0.0
+            return None
+        if self._is_ended.is_set() or now < self._revive_at:
+            return None
+        self._revive_pause_s = min(
+            2 * self._revive_pause_s or _REVIVE_PAUSE_FIRST_S, _REVIVE_PAUSE_MAX_S
+        )
+        self._revive_at = now + self._revive_pause_s
+        try:
+            reason = self._read_last_words()
+            end_leftovers(self._home.cluster, timeout_ms=_REVIVE_LEFTOVERS_MS)
+            postgres = find_bundled_program("postgres")
+            self._process, self._log_start = _launch(self._home, postgres, self._limits)
+        except (OSError, BundledPostgresError) as error:
+            return str(error)
+        return reason
 
     def stop(self, timeout_ms: int | None = None) -> None:
         """End all sessions, write everything out, end the server; harmless to repeat.
@@ -249,13 +286,26 @@ class BundledPostgres:
         )
         if self._is_ready() and self.is_running:
             return
-        with self._home.log.open("rb") as log:
-            log.seek(log_start)
-            lines = find_last_lines(log.read().decode("utf-8", "replace"))
+        self._log_start = log_start
+        lines = find_last_lines(self._read_log_end())
         raise BundledPostgresError(
             f"the PostgreSQL in {self._home.data_dir} does not start ({lines}); "
             f"{self._home.log} has the rest"
         )
+
+    def _read_last_words(self) -> str:
+        """Why it ended, as far as it said."""
+        lines = self._read_log_end().splitlines()
+        reasons = [line for line in lines if any(word in line for word in _REASONS)]
+        return find_last_lines("\n".join(reasons or lines), 1)
+
+    def _read_log_end(self) -> str:
+        """The last of what the server said since it was started."""
+        with self._home.log.open("rb") as log:
+            size = log.seek(0, os.SEEK_END)
+            # The log may have been cut short since.
+            log.seek(max(size - _LOG_END_BYTES, self._log_start if self._log_start <= size else 0))
+            return log.read().decode("utf-8", "replace")
 
     def _keep_log_short(self) -> None:
         while not self._is_ended.wait(self._limits.log_check_interval_ms / 1000):
