@@ -20,7 +20,7 @@ from tests.e2e.server import Server, wait_until
 DESCRIPTORS = 160
 CALLERS = 240
 SETTINGS = {"PESALANGO_PLATFORM_KEY_BITS": "2048"}
-WINDOW_S = 1.5
+WINDOW_S = 1.0
 CPU_SHARE_MAX = 0.3
 """Of one processor, of a worker with next to nothing to do; one that spins takes all of it."""
 

@@ -13,7 +13,7 @@ from tests.e2e.load import Fate
 from tests.e2e.server import Server, wait_until
 from tests.e2e.trial import NOT_RECORDED, SETTINGS, Trial
 
-ANSWERS = 120
+ANSWERS = 100
 MEMORY = Path("/dev/shm")
 RECOVERY_TIMEOUT_S = 8.0
 

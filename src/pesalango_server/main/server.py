@@ -139,7 +139,7 @@ class Server:
         self._workers: dict[int, subprocess.Popen[bytes]] = {}
         self._restarts: deque[int] = deque()
         self._is_stopping = False
-        self._tell_again_at_ms = 0
+        self._tell_again_at_ms: dict[str, int] = {}
         self._metrics_dir = os.environ.get(METRICS_DIR_VARIABLE)
 
     def engine_ended(self, name: str, error: BaseException | None) -> None:
@@ -283,7 +283,8 @@ class Server:
                 event, detail = self._events.get(timeout=WATCH_EVERY_S)
             except queue.Empty:
                 event, detail = "", None
-                self._tell_of_database(self._look_after_database())
+                if reason := self._look_after_database():
+                    self._tell_now_and_then("postgres_started_again", reason=reason)
             if event == "stop":
                 self.stop()
                 return 0
@@ -306,18 +307,19 @@ class Server:
             elif event == "start_worker" and isinstance(detail, int):
                 self._start_worker_again(detail)
 
-    def _tell_of_database(self, reason: str | None) -> None:
+    def _tell_now_and_then(self, event: str, **details: object) -> None:
+        """Log what may be so every second, for long, once in a while."""
         now_ms = self._clock.monotonic_ms()
-        if reason is not None and now_ms >= self._tell_again_at_ms:
-            self._tell_again_at_ms = now_ms + TOLD_AGAIN_AFTER_MS
-            log.error("postgres_started_again", reason=reason)
+        if now_ms >= self._tell_again_at_ms.get(event, 0):
+            self._tell_again_at_ms[event] = now_ms + TOLD_AGAIN_AFTER_MS
+            log.error(event, **details)
 
     def _start_worker_again(self, number: int) -> None:
         try:
             self._start_worker(number)
         except OSError as error:
             # What the system lacks now it may have soon; the engines go on meanwhile.
-            log.error("worker_not_started", worker=number, reason=str(error))
+            self._tell_now_and_then("worker_not_started", worker=number, reason=str(error))
             self._start_worker_after(number, pause_ms=START_AGAIN_AFTER_MS)
 
     def fail(self, message: str) -> None:
