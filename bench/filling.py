@@ -16,14 +16,24 @@ from __future__ import annotations
 import argparse
 import random
 import secrets
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from time import perf_counter, time
 
 import msgspec
 
+from bench.directory import REPOSITORY
 from bench.progress import say
-from bench.server import AMOUNT, ENVIRONMENT, MARKET, MSISDN_FIRST
+from bench.server import (
+    AMOUNT,
+    ENVIRONMENT,
+    MARKET,
+    MSISDN_FIRST,
+    ProductError,
+    build_environment,
+)
 from bench.wire import CONVERSATION_ID_LENGTH
 from pesalango_server.applications.store import read_configuration
 from pesalango_server.cli.up import read_settings
@@ -51,6 +61,8 @@ BATCHES_PER_TRANSACTION = 1_500
 CUSTOMERS_PER_READ = 10_000
 WAIT_MS = 25_000
 AMOUNT_MINOR = int(AMOUNT) * 100
+TRANSACTIONS_PER_NOTICE = 10
+FILL_SECONDS_MAX = 3_600.0
 
 _decode = msgspec.json.decode
 
@@ -94,15 +106,14 @@ class Filler:
 
     def fill(self, payments: int) -> None:
         """Write so many payments. Raises RuntimeError where one is not completed."""
-        left = payments
+        size = PAYMENTS_PER_BATCH * BATCHES_PER_TRANSACTION
         begun = perf_counter()
-        while left:
-            count = min(left, PAYMENTS_PER_BATCH * BATCHES_PER_TRANSACTION)
-            self._write_transaction(count)
-            left -= count
-            if not left or (payments - left) % (10 * PAYMENTS_PER_BATCH * BATCHES_PER_TRANSACTION) == 0:
-                rate = (payments - left) / (perf_counter() - begun)
-                say(f"{payments - left:,} of {payments:,} payments written, {rate:,.0f}/s")
+        for number, first in enumerate(range(0, payments, size), start=1):
+            written = min(first + size, payments)
+            self._write_transaction(written - first)
+            if written == payments or number % TRANSACTIONS_PER_NOTICE == 0:
+                rate = written / (perf_counter() - begun)
+                say(f"{written:,} of {payments:,} payments written, {rate:,.0f}/s")
 
     def _write_transaction(self, payments: int) -> None:
         ledger, writes = self._payer.ledger, WriteSet()
@@ -193,9 +204,7 @@ def find_payer(addresses: dict[str, DatabaseAddress]) -> Payer:
     return Payer(application.id, found[0][3], DuplicateKeys(configuration.secrets["duplicates"]))
 
 
-def fill_payments(
-    data_dir: Path, *, database: str | None, payments: int, customers: int
-) -> None:
+def fill_payments(data_dir: Path, *, database: str | None, payments: int, customers: int) -> None:
     """Write payments into the data directory of a server that does not run."""
     settings = read_settings(data_dir=str(data_dir), database=database)
     with open_places(settings) as places:
@@ -205,6 +214,26 @@ def fill_payments(
             Filler(writer, payer, customers=customers).fill(payments)
         finally:
             writer.close()
+
+
+def run_filler(data_dir: Path, *, database: str | None, payments: int, customers: int) -> None:
+    """`fill_payments` in a process of its own, whose memory goes with it. Raises ProductError."""
+    flags = {"payments": str(payments), "customers": str(customers)}
+    if database is not None:
+        flags["database"] = database
+    environment = build_environment(None)
+    ended = subprocess.run(
+        [
+            *(sys.executable, "-m", "bench.filling", str(data_dir.resolve())),
+            *(part for name, value in flags.items() for part in (f"--{name}", value)),
+        ],
+        cwd=REPOSITORY,
+        env=environment,
+        timeout=FILL_SECONDS_MAX,
+        check=False,
+    )
+    if ended.returncode != 0:
+        raise ProductError(f"the ledger could not be filled: status {ended.returncode}")
 
 
 def main() -> None:

@@ -193,7 +193,7 @@ def test_every_fresh_ciphertext_is_used_for_one_request(tmp_path: Path) -> None:
         result = run_generator(make_load(port), fresh_ciphertexts=pool)
     used = [request.partition(b"Bearer ")[2][:8].decode() for request in requests]
     assert sorted(used) == ciphertexts
-    assert result.ciphertexts_exhausted
+    assert result.pool_exhausted
     assert result.has_only_accepted()
 
 
