@@ -70,11 +70,15 @@ class Growth:
             run_filler(
                 data_dir, database=self.database, payments=payments, customers=plan.customers
             )
-            with run_server(data_dir=data_dir, database=self.database) as server:
-                server.wait_until_ready()
-                if self.database is not None:
-                    # A ledger that grew in months has been looked after on the way.
-                    ask(find_url(server), "VACUUM (ANALYZE)", seconds_max=plan.audit_seconds_max)
+            if self.database is not None:
+                self.look_after(data_dir)
+
+    def look_after(self, data_dir: Path) -> None:
+        """As PostgreSQL itself would have done, had the ledger grown over months."""
+        with run_server(data_dir=data_dir, database=self.database) as server:
+            server.wait_until_checked()
+            seconds_max = self.plan.audit_seconds_max
+            ask(find_url(server), "VACUUM (ANALYZE)", seconds_max=seconds_max)
 
     def measure_short(self) -> Sample:
         shutil.rmtree(self.copy, ignore_errors=True)

@@ -219,7 +219,10 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
         results = run_benchmarks(
-            plan, questions=set(flags.only), parent=flags.directory, reference=flags.against
+            plan,
+            questions={*flags.only, *(["against"] if flags.against else [])},
+            parent=flags.directory,
+            reference=flags.against,
         )
     except (ProductError, PostgresError, BundledPostgresError, GeneratorFailedError) as error:
         say(f"the benchmarks could not be finished: {error}")

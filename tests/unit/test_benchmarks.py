@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from bench.against import judge
+from bench.against import judge, take_out
 from bench.books import Books, compare_books
 from bench.comparison import Comparison, Sample, Turn, compare, take_turns
 from bench.directory import make_directory
@@ -30,6 +30,7 @@ from bench.load import (
 from bench.payments import ConnectionsFigures, PaymentsResult, check_answers
 from bench.plan import TARGETS
 from bench.report import NOTES, write_page
+from bench.server import ProductError
 from bench.wire import FORMS, build_request, parse_answer
 
 Answer = Callable[[bytes], bytes | None]
@@ -459,6 +460,11 @@ def test_worse_is_what_no_single_round_contradicts(
 ) -> None:
     told = judge(make_comparison(*rounds), is_cost=is_cost).note
     assert told.startswith("**Worse") is is_worse
+
+
+def test_a_revision_that_git_does_not_know_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ProductError, match="no-such-revision"):
+        take_out("no-such-revision", tmp_path)
 
 
 def test_every_target_is_a_figure_of_its_own() -> None:
