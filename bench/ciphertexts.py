@@ -56,7 +56,7 @@ def measure_ciphertexts(server: Server, directory: Path, plan: Plan) -> Cipherte
         pool = directory / "ciphertexts"
         write_pool(
             pool,
-            session=open_session(credentials),
+            secret=open_session(credentials),
             public_key=credentials.sandbox.public_key,
             count=ceil(rates[-1] * seconds * SPARE_SHARE) + load.connections,
         )
@@ -79,12 +79,12 @@ def measure_ciphertexts(server: Server, directory: Path, plan: Plan) -> Cipherte
     )
 
 
-def write_pool(file: Path, *, session: str, public_key: str, count: int) -> None:
-    """Distinct ciphertexts of one session key, one a line. Raises ValueError if two are equal."""
+def write_pool(file: Path, *, secret: str, public_key: str, count: int) -> None:
+    """Distinct ciphertexts of one session or API key, one a line. Raises ValueError if two are equal."""
     key = load_public_key(public_key)
-    bearers = {encrypt(session, key) for _ in range(count)}
+    bearers = {encrypt(secret, key) for _ in range(count)}
     if len(bearers) < count:
         raise ValueError("two encryptions gave the same ciphertext: the padding is not random")
-    # Whoever can read it can use the session, for as long as that lives.
+    # Whoever can read it can use the key, for as long as that lives.
     file.touch(mode=0o600)
     file.write_text("\n".join(bearers))

@@ -1,4 +1,4 @@
-"""Asks how many payments a second a gateway answers, and how long they take.
+"""Asks how many requests a second a gateway answers, and how long they take.
 
 A closed-loop load generator: a fixed number of keep-alive connections, each with exactly one
 request outstanding. It shares the machine with what it measures, so it has to be cheap: raw
@@ -22,6 +22,7 @@ import sys
 from array import array
 from bisect import bisect_right
 from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import perf_counter, perf_counter_ns
 
@@ -30,7 +31,15 @@ import uvloop
 
 from bench.figures import pick_quantile
 from bench.load import GeneratorResult, Load
-from bench.wire import CONVERSATION_ID_LENGTH, build_request, parse_answer
+from bench.wire import (
+    CONVERSATION_ID_LENGTH,
+    SESSION_ID,
+    TRANSACTION_ID,
+    build_request,
+    build_session_request,
+    find_value,
+    parse_answer,
+)
 
 CONVERSATION_IDS_PER_BLOCK = 4096
 OPENING_AT_ONCE_MAX = 32
@@ -40,12 +49,25 @@ HISTOGRAM_BOUNDS_US = (500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000
 class Round:
     """One run of the load: makes the requests, counts the answers."""
 
-    def __init__(self, load: Load, *, bearers: list[str], are_fresh: bool) -> None:
-        """One bearer is used for every request, or each of them once."""
-        head, between, self.before_identifier, self.after = build_request(load)
-        prefixes = [head + bearer.encode() + between for bearer in bearers]
+    def __init__(
+        self,
+        load: Load,
+        *,
+        bearers: Sequence[str],
+        are_fresh: bool,
+        originals: list[bytes] | None = None,
+        keeps_transactions: bool = False,
+    ) -> None:
+        """One bearer is used for every request, or each of them once; each of `originals`, where
+        there are any, is reversed once.
+        """
+        self.head, self.between, self.before_identifier, self.after = build_request(load)
+        prefixes = [self.head + bearer.encode() + self.between for bearer in bearers]
         self.prefix = prefixes[0]
         self.fresh_prefixes = prefixes if are_fresh else None
+        self.session_bearers = [bearer.encode() for bearer in bearers] if are_fresh else []
+        self.originals = originals
+        self.transactions: list[bytes] | None = [] if keeps_transactions else None
         first = load.msisdn_first
         self.numbers = [str(number).encode() for number in range(first, first + load.customers)]
         self.load = load
@@ -74,12 +96,35 @@ class Round:
         prefix = self.prefix
         if self.fresh_prefixes is not None:
             if not self.fresh_prefixes:
-                self.is_exhausted = True
-                self.stop()
+                self.exhaust()
                 return None
             prefix = self.fresh_prefixes.pop()
+        if self.originals is None:
+            drawn = self.numbers[int(random.random() * len(self.numbers))]
+        elif self.originals:
+            drawn = self.originals.pop()
+        else:
+            self.exhaust()
+            return None
+        return b"".join((prefix, drawn, self.before_identifier, identifier, self.after))
+
+    def make_request_of(self, bearer: bytes, identifier: bytes) -> bytes:
+        """A request that carries another bearer than the round's; always one, for it has begun."""
         number = self.numbers[int(random.random() * len(self.numbers))]
-        return b"".join((prefix, number, self.before_identifier, identifier, self.after))
+        parts = (self.head, bearer, self.between, number, self.before_identifier, identifier)
+        return b"".join((*parts, self.after))
+
+    def take_session_bearer(self) -> bytes | None:
+        """A bearer to open a session with; None when the round is over."""
+        if not self.session_bearers:
+            self.exhaust()
+            return None
+        return self.session_bearers.pop()
+
+    def exhaust(self) -> None:
+        """End the round because what every request needs one of has run out."""
+        self.is_exhausted = True
+        self.stop()
 
     def stop(self) -> None:
         """Let no request follow those that are outstanding."""
@@ -135,6 +180,10 @@ class Connection(asyncio.Protocol):
             self.received = data
             return
         self.received = b""
+        self.take(answer, data, now_ns)
+
+    def take(self, answer: tuple[bytes, bytes], data: bytes, now_ns: int) -> None:
+        """One whole answer; the next request follows it."""
         self.is_waiting = False
         shared = self.shared
         shared.latencies_us.append((now_ns - self.sent_at_ns) // 1000)
@@ -142,6 +191,8 @@ class Connection(asyncio.Protocol):
         # An answer to somebody else's payment would be a lost one and a doubled one.
         if answer == (b"201", b"INS-0") and self.identifier in data:
             shared.accepted.append(self.identifier)
+            if shared.transactions is not None:
+                shared.transactions.append(find_value(data, TRANSACTION_ID))
         self.send()
 
     def close(self) -> None:
@@ -154,6 +205,40 @@ class Connection(asyncio.Protocol):
             self.is_waiting = False
             self.shared.broken += 1
             self.shared.retire()
+
+
+class SessionConnection(Connection):
+    """Opens a session before each payment, with a bearer of its own; the two count as one."""
+
+    def __init__(self, shared: Round, *, encrypt_session: Callable[[str], str]) -> None:
+        super().__init__(shared)
+        self.before_bearer, self.after_bearer = build_session_request(shared.load)
+        self.encrypt_session = encrypt_session
+        self.is_opening = False
+
+    def send(self) -> None:
+        shared = self.shared
+        bearer = None if shared.is_stopping else shared.take_session_bearer()
+        if bearer is None or self.transport is None:
+            shared.retire()
+            return
+        self.is_waiting = self.is_opening = True
+        self.sent_at_ns = perf_counter_ns()
+        self.transport.write(b"".join((self.before_bearer, bearer, self.after_bearer)))
+
+    def take(self, answer: tuple[bytes, bytes], data: bytes, now_ns: int) -> None:
+        session = find_value(data, SESSION_ID) if self.is_opening else b""
+        self.is_opening = False
+        if not session or self.transport is None:
+            # The payment's answer, or that of a session which was refused.
+            super().take(answer, data, now_ns)
+            return
+        self.identifier = identifier = self.shared.make_identifier()
+        bearer = self.encrypt_session(session.decode()).encode()
+        self.transport.write(self.shared.make_request_of(bearer, identifier))
+
+
+Connect = Callable[[Round], Connection]
 
 
 class Mark(msgspec.Struct, frozen=True):
@@ -177,16 +262,14 @@ def take_mark(shared: Round) -> Mark:
     return Mark(perf_counter(), usage.ru_utime + usage.ru_stime, len(shared.latencies_us))
 
 
-async def open_connections(shared: Round) -> list[Connection]:
+async def open_connections(shared: Round, connect: Connect) -> list[Connection]:
     loop = asyncio.get_running_loop()
     connections: list[Connection] = []
     while len(connections) < shared.load.connections:
         count = min(OPENING_AT_ONCE_MAX, shared.load.connections - len(connections))
         opened = await asyncio.gather(
             *(
-                loop.create_connection(
-                    lambda: Connection(shared), shared.load.host, shared.load.port
-                )
+                loop.create_connection(lambda: connect(shared), shared.load.host, shared.load.port)
                 for _ in range(count)
             )
         )
@@ -194,9 +277,9 @@ async def open_connections(shared: Round) -> list[Connection]:
     return connections
 
 
-async def drive(shared: Round) -> Outcome:
+async def drive(shared: Round, connect: Connect = Connection) -> Outcome:
     load = shared.load
-    connections = await open_connections(shared)
+    connections = await open_connections(shared, connect)
     gc.collect()
     gc.disable()
     for connection in connections:
@@ -254,7 +337,7 @@ def summarise(shared: Round, outcome: Outcome) -> GeneratorResult:
         codes=dict(codes),
         unanswered=outcome.unanswered,
         broken=shared.broken,
-        ciphertexts_exhausted=shared.is_exhausted,
+        pool_exhausted=shared.is_exhausted,
         cpu_us_per_request=(ended.cpu_seconds - begun.cpu_seconds) * 1e6 / max(1, len(ordered)),
     )
 
@@ -274,27 +357,51 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--accepted", type=Path, help="where to write the ThirdPartyConversationIDs accepted"
     )
+    parser.add_argument("--transactions", type=Path, help="where to write their TransactionIDs")
+    parser.add_argument("--originals", type=Path, help="a TransactionID a line, each reversed once")
+    parser.add_argument(
+        "--session-key",
+        type=Path,
+        help="the public key: open a session for each payment, with a fresh ciphertext each",
+    )
     return parser
 
 
-async def run_load(load: Load, *, bearers: list[str], are_fresh: bool) -> tuple[Round, Outcome]:
-    shared = Round(load, bearers=bearers, are_fresh=are_fresh)
-    return shared, await drive(shared)
+def choose_connection(session_key: Path | None) -> Connect:
+    """Those that pay, or those that open a session before they do."""
+    if session_key is None:
+        return Connection
+    from bench.server import encrypt, load_public_key
+
+    key = load_public_key(session_key.read_text())
+    return lambda shared: SessionConnection(
+        shared, encrypt_session=lambda session: encrypt(session, key)
+    )
+
+
+def write_lines(file: Path | None, lines: Sequence[bytes] | None) -> None:
+    if file is not None:
+        file.write_bytes(b"".join(line + b"\n" for line in lines or ()))
 
 
 def main() -> None:
     flags = vars(build_parser().parse_args())
-    pool: Path | None = flags.pop("fresh_ciphertexts")
-    accepted: Path | None = flags.pop("accepted")
+    files = ("fresh_ciphertexts", "accepted", "transactions", "originals", "session_key")
+    pool, accepted, transactions, originals, session_key = (flags.pop(name) for name in files)
     bearers = (sys.stdin.read() if pool is None else pool.read_text()).split()
     if not bearers:
         sys.exit("no bearer: give one on standard input, or a file with --fresh-ciphertexts")
-    load = msgspec.convert(flags, type=Load)
-    shared, outcome = uvloop.run(run_load(load, bearers=bearers, are_fresh=pool is not None))
-    if accepted is not None:
-        accepted.write_bytes(b"".join(identifier + b"\n" for identifier in shared.accepted))
-    result = summarise(shared, outcome)
-    sys.stdout.buffer.write(msgspec.json.encode(result) + b"\n")
+    shared = Round(
+        msgspec.convert(flags, type=Load),
+        bearers=bearers,
+        are_fresh=pool is not None,
+        originals=None if originals is None else originals.read_bytes().split(),
+        keeps_transactions=transactions is not None,
+    )
+    outcome = uvloop.run(drive(shared, choose_connection(session_key)))
+    write_lines(accepted, shared.accepted)
+    write_lines(transactions, shared.transactions)
+    sys.stdout.buffer.write(msgspec.json.encode(summarise(shared, outcome)) + b"\n")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -30,6 +32,8 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     amount: str
     msisdn_first: int
     customers: int
+    operation: str = "c2b"
+    """One of `wire.FORMS`."""
     warm_up_seconds: float = 1.0
     drain_seconds: float = 15.0
 
@@ -58,8 +62,9 @@ class GeneratorResult(msgspec.Struct, frozen=True, kw_only=True):
     """Requests still without an answer when draining ended."""
     broken: int
     """Connections that the server closed, or whose answer could not be read."""
-    ciphertexts_exhausted: bool
-    """The pool ran out before the time did; rate and latencies are those until then."""
+    pool_exhausted: bool
+    """What is used once each (ciphertexts, TransactionIDs) ran out before the time did; rate and
+    latencies are those until then."""
     cpu_us_per_request: float
     """The generator's own CPU time, user and system, for each measured answer."""
 
@@ -86,17 +91,29 @@ def run_generator(
     bearer: str = "",
     fresh_ciphertexts: Path | None = None,
     accepted: Path | None = None,
+    transactions: Path | None = None,
+    originals: Path | None = None,
+    session_key: Path | None = None,
 ) -> GeneratorResult:
     """Run the load in a process of its own and wait for its end.
 
-    Every request carries `bearer`, or one line each of the file `fresh_ciphertexts`. The accepted
-    ThirdPartyConversationIDs are written to `accepted`, one a line. Raises GeneratorFailedError.
+    Every request carries `bearer`, or one line each of the file `fresh_ciphertexts`; with
+    `session_key` (a file with the public key) each of those opens a session for one payment. The
+    accepted ThirdPartyConversationIDs are written to `accepted`, their TransactionIDs to
+    `transactions`, one a line. `originals` are TransactionIDs to reverse, each once. Raises
+    GeneratorFailedError.
     """
     command = [sys.executable, "-m", "bench.generator", *build_arguments(load)]
-    if fresh_ciphertexts is not None:
-        command += ["--fresh-ciphertexts", str(fresh_ciphertexts.resolve())]
-    if accepted is not None:
-        command += ["--accepted", str(accepted.resolve())]
+    files = {
+        "fresh-ciphertexts": fresh_ciphertexts,
+        "accepted": accepted,
+        "transactions": transactions,
+        "originals": originals,
+        "session-key": session_key,
+    }
+    for name, file in files.items():
+        if file is not None:
+            command += [f"--{name}", str(file.resolve())]
     seconds_max = load.warm_up_seconds + load.seconds + load.drain_seconds
     try:
         ended = subprocess.run(
@@ -113,3 +130,13 @@ def run_generator(
     if ended.returncode != 0:
         raise GeneratorFailedError(ended.stderr.strip() or f"exit status {ended.returncode}")
     return msgspec.json.decode(ended.stdout, type=GeneratorResult)
+
+
+def run_generators(loads: Sequence[Load], *, bearers: Sequence[str]) -> list[GeneratorResult]:
+    """Run several loads at once, each in a process of its own. Raises GeneratorFailedError."""
+    with ThreadPoolExecutor(len(loads)) as pool:
+        running = [
+            pool.submit(run_generator, load, bearer=bearer)
+            for load, bearer in zip(loads, bearers, strict=True)
+        ]
+        return [each.result() for each in running]

@@ -50,6 +50,7 @@ class ConnectionsFigures(msgspec.Struct, frozen=True, kw_only=True):
 class PaymentsResult(msgspec.Struct, frozen=True, kw_only=True):
     yardstick: Spread
     figures: list[ConnectionsFigures]
+    accepted: int = 0
     memory_bytes: int
     """Of all processes together, at the end of the load."""
     checks: list[Check]
@@ -90,6 +91,7 @@ def measure_payments(server: Server, yardstick: Yardstick, plan: Plan) -> Paymen
     return PaymentsResult(
         yardstick=measure_spread([each.yardstick_per_second for each in rounds]),
         figures=[summarise(rounds, connections) for connections in plan.connections],
+        accepted=accepted,
         memory_bytes=memory_bytes,
         checks=[
             check_answers([each.result for each in rounds]),

@@ -10,6 +10,9 @@ CONNECTIONS = (16, 64, 128, 256, 512)
 CONNECTIONS_TOLD = 64
 """The number of connections whose figure is told beside the best one."""
 
+CONNECTIONS_SHARED = 256
+"""The number of connections where engines or markets share them."""
+
 P99_US_MAX = 100_000
 """Slower than this, a figure does not count as the best."""
 
@@ -24,10 +27,32 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     customers: int = 100_000
     connections: Sequence[int] = CONNECTIONS
     audit_seconds_max: float = 3_600.0
+    turn_seconds: int
+    """Of each turn where contenders are compared with each other."""
+    memory_payments: int
+    growth_start: int = 10_000
+    growth_end_sqlite: int
+    growth_end_postgres: int
 
 
-SHORT = Plan(rounds=2, seconds=5, startups=3)
-FULL = Plan(rounds=5, seconds=30, startups=7)
+SHORT = Plan(
+    rounds=2,
+    seconds=5,
+    startups=3,
+    turn_seconds=2,
+    memory_payments=100_000,
+    growth_end_sqlite=200_000,
+    growth_end_postgres=100_000,
+)
+FULL = Plan(
+    rounds=5,
+    seconds=30,
+    startups=7,
+    turn_seconds=15,
+    memory_payments=1_000_000,
+    growth_end_sqlite=10_000_000,
+    growth_end_postgres=1_000_000,
+)
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +80,42 @@ QUESTION_SQLITE = "P1 SQLite"
 QUESTION_POSTGRES = "P2 PostgreSQL"
 QUESTION_CIPHERTEXTS = "P3 fresh ciphertexts"
 QUESTION_STARTUP = "P7 start on existing data"
+QUESTION_SESSIONS = "P3b a new session for each payment"
+QUESTION_GROWTH = "P4 a long ledger"
+QUESTION_OPERATIONS = "Operations"
+QUESTION_ENGINES = "P2 with two engines"
+QUESTION_HOT_ROW = "P2 on a hot row"
+QUESTION_MARKETS = "Five markets"
+QUESTION_MEMORY = "Memory"
+
+C2B, B2C, REVERSAL = "C2B", "B2C", "reversal"
+ONE_ENGINE, TWO_ENGINES = "one engine", "two engines"
+ONE_MARKET, ALL_MARKETS = "one market", "five markets"
+HOT_PGBENCH, HOT_ROW = "pgbench, scale 1, 64 clients", "payments to one organisation"
+DECRYPTIONS, NEW_SESSIONS = "RSA-4096 decryptions", "payments, each in a new session"
+SHORT_LEDGER, LONG_LEDGER = "payments into a short ledger", "into a long one"
+
+MEMORY_AFTER = "MB of all processes after a million payments"
+MEMORY_PAYMENTS = 1_000_000
+"""After fewer, memory is told and not compared with its target."""
+
+
+def name_database(question: str, database: str | None) -> str:
+    """A question that is asked of both kinds of database."""
+    return f"{question}, {'SQLite' if database is None else 'PostgreSQL'}"
+
+
+def _list_floors(question: str, label: str, to: str, bound: float) -> list[Target]:
+    return [
+        Target(
+            question=name_database(question, database),
+            figure=f"{label} ÷ {to}",
+            bound=bound,
+            is_floor=True,
+        )
+        for database in (None, "postgres")
+    ]
+
 
 TARGETS = (
     Target(question=QUESTION_GENERATOR, figure=GENERATOR, bound=15.0, is_floor=False, decimals=1),
@@ -65,4 +126,34 @@ TARGETS = (
     Target(question=QUESTION_CIPHERTEXTS, figure=FRESH, bound=0.7, is_floor=True),
     Target(question=QUESTION_STARTUP, figure=STARTUP, bound=2.0, is_floor=False),
     Target(question=QUESTION_STARTUP, figure=MEMORY, bound=200.0, is_floor=False, decimals=0),
+    *_list_floors(QUESTION_OPERATIONS, B2C, C2B, 0.85),
+    *_list_floors(QUESTION_OPERATIONS, REVERSAL, C2B, 0.7),
+    Target(
+        question=QUESTION_ENGINES,
+        figure=f"{TWO_ENGINES} ÷ {ONE_ENGINE}",
+        bound=0.8,
+        is_floor=True,
+    ),
+    Target(
+        question=QUESTION_HOT_ROW,
+        figure=f"{HOT_ROW} ÷ {HOT_PGBENCH}",
+        bound=8.0,
+        is_floor=True,
+        decimals=1,
+    ),
+    Target(
+        question=QUESTION_SESSIONS,
+        figure=f"{NEW_SESSIONS} ÷ {DECRYPTIONS}",
+        bound=0.35,
+        is_floor=True,
+    ),
+    *_list_floors(QUESTION_GROWTH, LONG_LEDGER, SHORT_LEDGER, 0.9),
+    Target(
+        question=name_database(QUESTION_MEMORY, None),
+        figure=MEMORY_AFTER,
+        bound=200.0,
+        is_floor=False,
+        decimals=0,
+    ),
+    *_list_floors(QUESTION_MARKETS, ALL_MARKETS, ONE_MARKET, 0.8),
 )

@@ -9,10 +9,12 @@ import msgspec
 
 from bench.books import Check
 from bench.ciphertexts import CiphertextsResult
+from bench.comparison import Comparison
 from bench.directory import REPOSITORY
 from bench.figures import Spread, measure_spread
 from bench.load import GeneratorResult
 from bench.machine import Machine
+from bench.memory import MemoryResult
 from bench.payments import PaymentsResult
 from bench.plan import (
     AT_BEST,
@@ -22,6 +24,8 @@ from bench.plan import (
     FRESH,
     GENERATOR,
     MEMORY,
+    MEMORY_AFTER,
+    MEMORY_PAYMENTS,
     P99_US_MAX,
     QUESTION_CIPHERTEXTS,
     QUESTION_GENERATOR,
@@ -48,12 +52,18 @@ class Results(msgspec.Struct, kw_only=True):
     payments: dict[str, PaymentsResult] = {}
     ciphertexts: CiphertextsResult | None = None
     startups: dict[str, StartupResult] = {}
+    comparisons: dict[str, Comparison] = {}
+    memory: dict[str, MemoryResult] = {}
     checks: list[Check] = []
 
     def add_checks(self, question: str, checks: Iterable[Check]) -> None:
         for check in checks:
             subject = f"{question}: {check.subject}"
             self.checks.append(msgspec.structs.replace(check, subject=subject))
+
+    def add_comparison(self, question: str, comparison: Comparison) -> None:
+        self.comparisons[question] = comparison
+        self.add_checks(question, comparison.checks)
 
     def find_failures(self) -> list[Check]:
         return [check for check in self.checks if not check.is_met]
@@ -74,6 +84,12 @@ def collect_figures(results: Results) -> dict[tuple[str, str], Spread]:
     if startup is not None:
         figures[QUESTION_STARTUP, STARTUP] = startup.payment_seconds
         figures[QUESTION_STARTUP, MEMORY] = startup.memory_mb
+    for question, comparison in results.comparisons.items():
+        for figure, ratio in comparison.list_ratios().items():
+            figures[question, figure] = ratio
+    for question, memory in results.memory.items():
+        if memory.payments >= MEMORY_PAYMENTS:
+            figures[question, MEMORY_AFTER] = memory.memory_mb
     return figures
 
 
@@ -87,6 +103,8 @@ def render(results: Results) -> str:
             *render_payments(results),
             *render_ciphertexts(results),
             *render_startups(results),
+            *render_memory(results),
+            *render_comparisons(results),
             *render_checks(results),
         ]
     )
@@ -106,8 +124,9 @@ def render_head(plan: Plan) -> Iterator[str]:
         "Yardstick, load generator and product share the same cores; the product runs with its "
         "defaults, metrics and logs on, and every commit is synced to the disk. All payments go "
         f"to one organisation, from {plan.customers} customers drawn at random. "
-        f"{plan.rounds} interleaved rounds of {plan.seconds} s; figures are the median of the "
-        "rounds, with the lowest and the highest."
+        f"{plan.rounds} interleaved rounds of {plan.seconds} s ({plan.turn_seconds} s for each turn "
+        "where contenders are compared); figures are the median of the rounds, with the lowest and "
+        "the highest."
     )
     yield ""
 
@@ -233,6 +252,47 @@ def render_startups(results: Results) -> Iterator[str]:
             for question, startup in results.startups.items()
         ),
     )
+
+
+def render_memory(results: Results) -> Iterator[str]:
+    if not results.memory:
+        return
+    yield "## Memory"
+    yield ""
+    yield from render_table(
+        ("database", "payments since the start", "MB of all processes", "processes"),
+        (
+            (
+                question.partition(", ")[2],
+                f"{memory.payments:,}".replace(",", " "),
+                memory.memory_mb.format(),
+                str(memory.processes),
+            )
+            for question, memory in results.memory.items()
+        ),
+    )
+
+
+def render_comparisons(results: Results) -> Iterator[str]:
+    for question, comparison in results.comparisons.items():
+        first = comparison.rows[0]
+        yield f"## {question}"
+        yield ""
+        if comparison.note:
+            yield comparison.note
+            yield ""
+        yield from render_table(
+            ("", comparison.unit, f"÷ {first.label}", "p99 ms"),
+            (
+                (
+                    row.label,
+                    row.values.format(comparison.decimals),
+                    "" if row is first else row.ratio.format(2),
+                    "–" if row.p99_us is None else f"{row.p99_us.median / 1000:.1f}",
+                )
+                for row in comparison.rows
+            ),
+        )
 
 
 def render_checks(results: Results) -> Iterator[str]:

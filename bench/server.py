@@ -2,8 +2,8 @@
 
 What this needs of the product, all of it here:
 
-* `pesalango-server up --data-dir D --port P [--database postgres]`, beside the interpreter; it
-  writes `D/credentials.json` (the fields of `Credentials`), then listens;
+* `pesalango-server up --data-dir D --port P`, beside the interpreter, with `PESALANGO_DATABASE`; it
+  writes `D/credentials.json` (the fields of `Credentials`), then listens; `serve` is a second one;
 * `GET /health/ready` answers 200 when payments can be taken;
 * `GET /{environment}/ipg/v2/{market}/getSession/` with the encrypted API key;
 * SIGINT ends it, with every process that belongs to it, within `STOP_SECONDS_MAX`.
@@ -34,8 +34,14 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
+from bench.directory import REPOSITORY
 from bench.load import Load
 from bench.progress import say
+from bench.wire import FORMS
+from pesalango_server.catalog.markets import MARKETS_BY_PATH_VALUE
+
+SOURCE = REPOSITORY / "src"
+"""The code that is measured, whatever else the interpreter has installed."""
 
 ENVIRONMENT = "sandbox"
 MARKET = "vodacomTZN"
@@ -76,12 +82,21 @@ class Server:
     """A running `pesalango-server up`."""
 
     def __init__(
-        self, process: subprocess.Popen[bytes], *, data_dir: Path, port: int, database: str | None
+        self,
+        process: subprocess.Popen[bytes],
+        *,
+        data_dir: Path,
+        port: int,
+        database: str | None,
+        source: Path = SOURCE,
+        log_start: int = 0,
     ) -> None:
         self.process = process
         self.data_dir = data_dir
         self.port = port
         self.database = database
+        self.source = source
+        self.log_start = log_start
 
     def is_ready(self) -> bool:
         """Raises ProductError when the process has ended."""
@@ -98,6 +113,15 @@ class Server:
         while not self.is_ready():
             if time.monotonic() > deadline:
                 raise ProductError(f"pesalango-server is not ready within {START_SECONDS_MAX} s")
+            time.sleep(POLL_SECONDS)
+
+    def wait_until_checked(self) -> None:
+        """Until `up` has made the payment that it checks itself with, which the books show too."""
+        self.wait_until_ready()
+        deadline = time.monotonic() + START_SECONDS_MAX
+        while b"Self-check:" not in name_log(self.data_dir).read_bytes()[self.log_start :]:
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise ProductError("pesalango-server did not finish its self-check")
             time.sleep(POLL_SECONDS)
 
     def read_credentials(self) -> Credentials:
@@ -154,11 +178,14 @@ class Server:
     def audit(self, *, seconds_max: float) -> tuple[str, bool]:
         """What `pesalango-server audit` prints, and whether it found everything in order."""
         command = [find_command(), "audit", "--data-dir", str(self.data_dir)]
-        if self.database is not None:
-            command += ["--database", self.database]
         try:
             ended = subprocess.run(
-                command, capture_output=True, text=True, timeout=seconds_max, check=False
+                command,
+                capture_output=True,
+                text=True,
+                timeout=seconds_max,
+                check=False,
+                env=build_environment(self.database, source=self.source),
             )
         except subprocess.TimeoutExpired as late:
             raise ProductError(f"the audit did not end within {seconds_max} s") from late
@@ -185,32 +212,59 @@ def find_free_port() -> int:
         return port
 
 
-def launch(*, data_dir: Path, database: str | None) -> Server:
-    """Start the product with everything at its default; it is not ready yet."""
-    port = find_free_port()
-    command = [find_command(), "up", "--data-dir", str(data_dir), "--port", str(port)]
-    if database is not None:
-        command += ["--database", database]
+def build_environment(database: str | None, *, source: Path = SOURCE) -> dict[str, str]:
+    """This process's without settings of the product, but for the database; its code is that of
+    `source`.
+    """
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith("PESALANGO_")
     }
+    environment["PYTHONPATH"] = str(source)
+    if database is not None:
+        environment["PESALANGO_DATABASE"] = database
+    return environment
+
+
+def launch(
+    *, data_dir: Path, database: str | None, is_second: bool = False, source: Path = SOURCE
+) -> Server:
+    """Start the product with everything at its default; it is not ready yet.
+
+    `database` is None (SQLite), `postgres`, or the URL of a PostgreSQL; a second server on one of
+    those shares what the first one has prepared.
+    """
+    port = find_free_port()
+    command = [find_command(), "up", "--data-dir", str(data_dir), "--port", str(port)]
+    if is_second:
+        command = [find_command(), "serve", "--data-dir", str(data_dir)]
+        command += ["--listen", f"127.0.0.1:{port}", "--admin-listen", "127.0.0.1:0"]
     with name_log(data_dir).open("ab") as log:
+        log_start = log.tell()
         # A session of its own: Ctrl-C at the terminal reaches it once, through `stop`.
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            env=environment,
+            env=build_environment(database, source=source),
             start_new_session=True,
         )
-    return Server(process, data_dir=data_dir, port=port, database=database)
+    return Server(
+        process,
+        data_dir=data_dir,
+        port=port,
+        database=database,
+        source=source,
+        log_start=log_start,
+    )
 
 
 @contextlib.contextmanager
-def run_server(*, data_dir: Path, database: str | None) -> Iterator[Server]:
+def run_server(
+    *, data_dir: Path, database: str | None, is_second: bool = False, source: Path = SOURCE
+) -> Iterator[Server]:
     """The product, started and not ready yet; stopped at the end, whatever happened."""
-    server = launch(data_dir=data_dir, database=database)
+    server = launch(data_dir=data_dir, database=database, is_second=is_second, source=source)
     try:
         yield server
     except Exception:
@@ -267,13 +321,13 @@ def encrypt(secret: str, key: RSAPublicKey) -> str:
     return base64.b64encode(key.encrypt(secret.encode(), PKCS1v15())).decode()
 
 
-def open_session(credentials: Credentials) -> str:
+def open_session(credentials: Credentials, *, market: str = MARKET) -> str:
     """A session key of the sandbox, live at once."""
     access = credentials.sandbox
     bearer = encrypt(access.api_key, load_public_key(access.public_key))
     status, answer = call(
         "GET",
-        f"{credentials.base_url.rstrip('/')}/{ENVIRONMENT}/ipg/v2/{MARKET}/getSession/",
+        f"{credentials.base_url.rstrip('/')}/{ENVIRONMENT}/ipg/v2/{market}/getSession/",
         headers={"Authorization": f"Bearer {bearer}", "Origin": "*"},
     )
     if status != 200 or not isinstance(answer, dict) or "output_SessionID" not in answer:
@@ -282,21 +336,31 @@ def open_session(credentials: Credentials) -> str:
     return session
 
 
-def open_bearer(credentials: Credentials) -> str:
+def open_bearer(credentials: Credentials, *, market: str = MARKET) -> str:
     """The bearer of a new session."""
-    return encrypt(open_session(credentials), load_public_key(credentials.sandbox.public_key))
+    session = open_session(credentials, market=market)
+    return encrypt(session, load_public_key(credentials.sandbox.public_key))
 
 
 def build_load(
-    credentials: Credentials, *, port: int, connections: int, seconds: float, customers: int
+    credentials: Credentials,
+    *,
+    port: int,
+    connections: int,
+    seconds: float,
+    customers: int,
+    operation: str = "c2b",
+    market: str = MARKET,
 ) -> Load:
-    """Every payment to the organisation of the credentials, from customers drawn at random."""
+    """Every payment to (or by) the organisation of the credentials, customers drawn at random."""
+    place = MARKETS_BY_PATH_VALUE[market]
     return Load(
         host="127.0.0.1",
         port=port,
-        path=f"/{ENVIRONMENT}/ipg/v2/{MARKET}/c2bPayment/singleStage/",
-        country=COUNTRY,
-        currency=CURRENCY,
+        path=f"/{ENVIRONMENT}/ipg/v2/{market}/{FORMS[operation].path}",
+        operation=operation,
+        country=place.country,
+        currency=place.currency,
         service_provider_code=credentials.sandbox.service_provider_code,
         connections=connections,
         seconds=seconds,

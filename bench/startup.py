@@ -22,6 +22,7 @@ from bench.server import (
     ENVIRONMENT,
     MARKET,
     MSISDN_FIRST,
+    SOURCE,
     Credentials,
     ProductError,
     call,
@@ -37,27 +38,44 @@ class StartupResult(msgspec.Struct, frozen=True, kw_only=True):
     processes: int
 
 
+class Started(msgspec.Struct, frozen=True, kw_only=True):
+    """One start."""
+
+    ready_seconds: float
+    payment_seconds: float
+    memory_mb: float
+    processes: int
+
+
+def start_once(*, data_dir: Path, database: str | None, source: Path = SOURCE) -> Started:
+    """Start, pay, stop. No server may run on the data directory."""
+    begun = time.perf_counter()
+    with run_server(data_dir=data_dir, database=database, source=source) as server:
+        server.wait_until_ready()
+        ready_seconds = time.perf_counter() - begun
+        pay_once(server.read_credentials())
+        return Started(
+            ready_seconds=ready_seconds,
+            payment_seconds=time.perf_counter() - begun,
+            memory_mb=server.measure_memory() / BYTES_PER_MB,
+            processes=len(server.find_processes()),
+        )
+
+
 def measure_startup(*, data_dir: Path, database: str | None, plan: Plan) -> StartupResult:
-    """Start, pay, stop, several times. No server may run on the data directory."""
-    ready: list[float] = []
-    paid: list[float] = []
-    memory_mb: list[float] = []
-    processes = 0
+    """`start_once`, several times."""
+    starts: list[Started] = []
     for _ in range(plan.startups):
-        begun = time.perf_counter()
-        with run_server(data_dir=data_dir, database=database) as server:
-            server.wait_until_ready()
-            ready.append(time.perf_counter() - begun)
-            pay_once(server.read_credentials())
-            paid.append(time.perf_counter() - begun)
-            memory_mb.append(server.measure_memory() / BYTES_PER_MB)
-            processes = len(server.find_processes())
-        say(f"started in {ready[-1]:.2f} s, paid after {paid[-1]:.2f} s, {memory_mb[-1]:.0f} MB")
+        starts.append(start_once(data_dir=data_dir, database=database))
+        say(
+            f"started in {starts[-1].ready_seconds:.2f} s, "
+            f"paid after {starts[-1].payment_seconds:.2f} s, {starts[-1].memory_mb:.0f} MB"
+        )
     return StartupResult(
-        ready_seconds=measure_spread(ready),
-        payment_seconds=measure_spread(paid),
-        memory_mb=measure_spread(memory_mb),
-        processes=processes,
+        ready_seconds=measure_spread([each.ready_seconds for each in starts]),
+        payment_seconds=measure_spread([each.payment_seconds for each in starts]),
+        memory_mb=measure_spread([each.memory_mb for each in starts]),
+        processes=starts[-1].processes,
     )
 
 

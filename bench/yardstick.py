@@ -61,15 +61,16 @@ class YardstickResult(msgspec.Struct, frozen=True, kw_only=True):
 class Yardstick:
     """A server filled for TPC-B."""
 
-    def __init__(self, url: str, *, settings: dict[str, str]) -> None:
+    def __init__(self, url: str, *, settings: dict[str, str], clients: int) -> None:
         self.url = url
         self.settings = settings
+        self.clients = clients
 
     def measure(self, *, seconds: int) -> float:
         """Transactions a second in one round. Raises PostgresError."""
         vacuum = f"VACUUM (ANALYZE) {', '.join(TABLES)}"
         ask(self.url, "TRUNCATE pgbench_history", vacuum, "CHECKPOINT")
-        flags = {"protocol": "simple", "client": CLIENTS, "jobs": THREADS, "time": seconds}
+        flags = {"protocol": "simple", "client": self.clients, "jobs": THREADS, "time": seconds}
         printed = run_program(
             "pgbench",
             ["--no-vacuum", *(f"--{name}={value}" for name, value in flags.items()), self.url],
@@ -83,19 +84,22 @@ class Yardstick:
 
 
 @contextlib.contextmanager
-def open_yardstick(directory: Path) -> Iterator[Yardstick]:
-    """A server of its own below `directory`, filled; stopped at the end.
+def open_yardstick(
+    directory: Path, *, scale: int = SCALE, clients: int = CLIENTS
+) -> Iterator[Yardstick]:
+    """A server of its own below `directory`, filled; stopped at the end. Its figures are the
+    yardstick at the usual scale and number of clients alone.
 
     Raises PostgresError where it is not durable.
     """
-    with BundledPostgres.start(directory / "yardstick", settings=OWN_DEFAULTS) as server:
+    with BundledPostgres.start(directory / f"yardstick-{scale}", settings=OWN_DEFAULTS) as server:
         settings = read_settings(server.url)
         unsafe = [name for name in DURABLE if settings[name] != "on"]
         if unsafe:
             raise PostgresError(f"the yardstick has to be durable; off: {', '.join(unsafe)}")
-        flags = ["--initialize", f"--scale={SCALE}", "--quiet"]
+        flags = ["--initialize", f"--scale={scale}", "--quiet"]
         run_program("pgbench", [*flags, server.url], seconds_max=INITIALISE_SECONDS_MAX)
-        yardstick = Yardstick(server.url, settings=settings)
+        yardstick = Yardstick(server.url, settings=settings, clients=clients)
         yardstick.measure(seconds=WARM_UP_SECONDS)
         yield yardstick
 

@@ -1,6 +1,7 @@
 """The benchmarks count right: what they report is what was sent, answered and written down."""
 
 import asyncio
+import base64
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -8,16 +9,29 @@ from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 
+import msgspec
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from bench.against import judge, take_out
 from bench.books import Books, compare_books
+from bench.comparison import Comparison, Sample, Turn, compare, take_turns
 from bench.directory import make_directory
 from bench.figures import measure_spread, pick_quantile
-from bench.load import GeneratorFailedError, GeneratorResult, Load, run_generator
+from bench.load import (
+    GeneratorFailedError,
+    GeneratorResult,
+    Load,
+    run_generator,
+    run_generators,
+)
 from bench.payments import ConnectionsFigures, PaymentsResult, check_answers
 from bench.plan import TARGETS
 from bench.report import NOTES, write_page
-from bench.wire import build_request, parse_answer
+from bench.server import ProductError
+from bench.wire import FORMS, build_request, parse_answer
 
 Answer = Callable[[bytes], bytes | None]
 """From a request to what is sent back; None closes the connection."""
@@ -67,7 +81,10 @@ def run_gateway(answer: Answer) -> Iterator[tuple[int, list[bytes]]]:
     async def serve_connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while True:
-                request = await reader.readuntil(b'"}')
+                request = await reader.readuntil(b"\r\n\r\n")
+                _, found, length = request.partition(b"Content-Length: ")
+                if found:
+                    request += await reader.readexactly(int(length.partition(b"\r\n")[0]))
                 requests.append(request)
                 sent = answer(request)
                 if sent is None:
@@ -193,8 +210,102 @@ def test_every_fresh_ciphertext_is_used_for_one_request(tmp_path: Path) -> None:
         result = run_generator(make_load(port), fresh_ciphertexts=pool)
     used = [request.partition(b"Bearer ")[2][:8].decode() for request in requests]
     assert sorted(used) == ciphertexts
-    assert result.ciphertexts_exhausted
+    assert result.pool_exhausted
     assert result.has_only_accepted()
+
+
+def make_transaction_id(number: int) -> bytes:
+    return b"%012d" % number
+
+
+def test_the_transactions_of_accepted_payments_are_told(tmp_path: Path) -> None:
+    transactions = tmp_path / "transactions"
+    given: list[bytes] = []
+
+    def pay(request: bytes) -> bytes:
+        given.append(make_transaction_id(len(given)))
+        named = ACCEPTED % find_identifier(request)
+        return answer_with(201, b'{"output_TransactionID":"%s",%s' % (given[-1], named[1:]))
+
+    with run_gateway(pay) as (port, _):
+        result = run_generator(make_load(port), bearer="secret", transactions=transactions)
+    assert result.has_only_accepted()
+    assert sorted(transactions.read_bytes().split()) == sorted(given)
+
+
+def test_every_original_is_reversed_once(tmp_path: Path) -> None:
+    originals = tmp_path / "originals"
+    listed = [make_transaction_id(number) for number in range(40)]
+    originals.write_bytes(b"\n".join(listed))
+    with run_gateway(accept) as (port, requests):
+        load = msgspec.structs.replace(
+            make_load(port), operation="reversal", path="/sandbox/ipg/v2/vodacomTZN/reversal/"
+        )
+        result = run_generator(load, bearer="secret", originals=originals)
+    named = [request.partition(b'"input_TransactionID":"')[2][:12] for request in requests]
+    assert sorted(named) == listed
+    assert all(request.startswith(b"PUT /sandbox/") for request in requests)
+    assert result.pool_exhausted
+    assert result.has_only_accepted()
+
+
+def test_every_payment_has_a_session_of_its_own_where_that_is_asked(tmp_path: Path) -> None:
+    private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    spki = private.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    key, pool = tmp_path / "key", tmp_path / "pool"
+    key.write_bytes(base64.b64encode(spki))
+    api_keys = [f"cipher{number:02}" for number in range(20)]
+    pool.write_text("\n".join(api_keys))
+    opened: list[bytes] = []
+    used: list[bytes] = []
+
+    def find_bearer(request: bytes) -> bytes:
+        return request.partition(b"Bearer ")[2].partition(b"\r\n")[0]
+
+    def answer(request: bytes) -> bytes:
+        if request.startswith(b"GET /sandbox/ipg/v2/vodacomTZN/getSession/ "):
+            opened.append(b"%032d" % len(opened))
+            body = b'{"output_ResponseCode":"INS-0","output_SessionID":"%s"}'
+            return answer_with(200, body % opened[-1])
+        used.append(private.decrypt(base64.b64decode(find_bearer(request)), PKCS1v15()))
+        return accept(request)
+
+    with run_gateway(answer) as (port, requests):
+        result = run_generator(
+            msgspec.structs.replace(make_load(port), seconds=5.0, drain_seconds=5.0),
+            fresh_ciphertexts=pool,
+            session_key=key,
+        )
+    sent = [find_bearer(request).decode() for request in requests if request.startswith(b"GET")]
+    assert sorted(sent) == api_keys
+    assert sorted(used) == opened
+    assert result.answered == result.accepted == len(api_keys)
+
+
+def test_a_refused_session_counts_as_the_answer_to_its_payment(tmp_path: Path) -> None:
+    key, pool = tmp_path / "key", tmp_path / "pool"
+    private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    spki = private.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    key.write_bytes(base64.b64encode(spki))
+    pool.write_text("one\ntwo\nthree")
+
+    def refuse(_: bytes) -> bytes:
+        return answer_with(503, b'{"output_ResponseCode":"INS-989"}')
+
+    with run_gateway(refuse) as (port, requests):
+        result = run_generator(make_load(port), fresh_ciphertexts=pool, session_key=key)
+    assert result.codes == {"INS-989": 3}
+    assert len(requests) == 3
+    assert not result.has_only_accepted()
+
+
+def test_loads_that_run_at_once_keep_their_bearers_apart() -> None:
+    with run_gateway(accept) as (port, requests):
+        results = run_generators([make_load(port)] * 2, bearers=["first", "second"])
+    assert sum(result.answered for result in results) == len(requests)
+    for bearer, result in zip((b"first", b"second"), results, strict=True):
+        carried = [request for request in requests if b"Bearer %s\r\n" % bearer in request]
+        assert len(carried) == result.answered > 0
 
 
 def test_a_load_that_reaches_nobody_is_an_error() -> None:
@@ -202,8 +313,10 @@ def test_a_load_that_reaches_nobody_is_an_error() -> None:
         run_generator(make_load(port=1), bearer="secret")
 
 
-def test_the_body_is_as_long_as_the_request_says() -> None:
-    before_bearer, between, before_identifier, after = build_request(make_load())
+@pytest.mark.parametrize("operation", FORMS)
+def test_the_body_is_as_long_as_the_request_says(operation: str) -> None:
+    load = msgspec.structs.replace(make_load(), operation=operation)
+    before_bearer, between, before_identifier, after = build_request(load)
     body = between[4:] + b"2" * 12 + before_identifier + b"a" * 32 + after
     assert b"Content-Length: %d\r\n" % len(body) in before_bearer
 
@@ -291,6 +404,72 @@ def test_a_payment_too_many_or_too_few_is_noticed(
         completed_payments=2 + completed, organisation_balance=Decimal("10.00") + Decimal(received)
     )
     assert compare_books(before, after, accepted=7).is_met is is_met
+
+
+@pytest.mark.parametrize(
+    ("received", "is_met"), [("1", True), ("7", False), ("-5", False), ("4", False)]
+)
+def test_what_an_organisation_pays_out_is_money_that_it_no_longer_has(
+    received: str, is_met: bool
+) -> None:
+    before = Books(completed_payments=0, organisation_balance=Decimal(0))
+    after = Books(completed_payments=7, organisation_balance=Decimal(received))
+    assert compare_books(before, after, accepted=7, paid_out=3).is_met is is_met
+
+
+def make_comparison(*rounds: tuple[float, float]) -> Comparison:
+    turns = [Turn(label, lambda: Sample(value=0.0)) for label in ("before", "after")]
+    taken = [[Sample(value=value) for value in values] for values in rounds]
+    return compare(turns, taken, checks=[])
+
+
+def test_contenders_take_turns_and_begin_in_turn() -> None:
+    order: list[str] = []
+
+    def make_turn(label: str, value: float) -> Turn:
+        def measure() -> Sample:
+            order.append(label)
+            return Sample(value=value)
+
+        return Turn(label, measure)
+
+    taken = take_turns([make_turn("a", 1.0), make_turn("b", 2.0), make_turn("c", 3.0)], rounds=3)
+    assert "".join(order) == "abcbcacab"
+    assert [[sample.value for sample in samples] for samples in taken] == [[1.0, 2.0, 3.0]] * 3
+
+
+def test_a_ratio_is_that_of_one_round_and_not_that_of_the_medians() -> None:
+    ratios = make_comparison((100.0, 50.0), (10.0, 20.0), (1.0, 1.0)).list_ratios()
+    assert ratios == {"after ÷ before": measure_spread([0.5, 2.0, 1.0])}
+
+
+@pytest.mark.parametrize(
+    ("rounds", "is_cost", "is_worse"),
+    [
+        (((100.0, 90.0), (100.0, 94.0)), False, True),
+        (((100.0, 90.0), (100.0, 80.0), (100.0, 101.0)), False, False),
+        (((100.0, 97.0), (100.0, 96.0)), False, False),
+        (((1.0, 1.1), (1.0, 1.2)), True, True),
+        (((1.0, 1.3), (1.0, 1.2), (1.0, 0.9)), True, False),
+        (((1.0, 0.5), (1.0, 0.5)), True, False),
+    ],
+    ids=["slower", "within the spread", "by little", "dearer", "in spread, dearer", "cheaper"],
+)
+def test_worse_is_what_no_single_round_contradicts(
+    rounds: tuple[tuple[float, float], ...], is_cost: bool, is_worse: bool
+) -> None:
+    told = judge(make_comparison(*rounds), is_cost=is_cost).note
+    assert told.startswith("**Worse") is is_worse
+
+
+def test_a_revision_that_git_does_not_know_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ProductError, match="no-such-revision"):
+        take_out("no-such-revision", tmp_path)
+
+
+def test_every_target_is_a_figure_of_its_own() -> None:
+    names = [(target.question, target.figure) for target in TARGETS]
+    assert len(set(names)) == len(names)
 
 
 def test_a_round_without_any_answer_is_no_success() -> None:
