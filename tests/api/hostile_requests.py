@@ -62,7 +62,7 @@ BODIES = (
 STRANGE_PATHS = (
     "/", "//", "/%00", "/sandbox", "/sandbox/ipg/v2/", "/sandbox/ipg/v3/vodacomTZN/getSession/",
     "/sandbox/ipg/v2/vodacomTZN/getSession/../../admin", "/%2e%2e/%2e%2e/etc/passwd",
-    "/openapi/ipg/v2/VODACOMTZN/c2bPayment/singleStage/extra", "/admin/v1/applications",
+    "/openapi/ipg/v2/VODACOMTZN/c2bPayment/singleStage/extra", "/administration",
     "/sandbox/ipg/v2/vodacomTZN/" + "a" * 3_000, "/sandbox/ipg/v2/%F0%9F%98%80/b2cPayment/",
     "http://elsewhere.example/sandbox/ipg/v2/vodacomTZN/b2bPayment/", "/?x", "/sandbox/ipg/v2/'\"",
 )  # fmt: skip

@@ -1,9 +1,11 @@
 """Many connections that are kept, each with several requests on their way at once."""
 
 import asyncio
+import contextlib
 import json
 import re
 from collections import Counter
+from typing import cast
 
 import uvloop
 
@@ -16,7 +18,7 @@ SHATTERED_EVERY = 40
 """One request in so many has damaged bytes anywhere, on a connection of its own."""
 
 BURSTS = (1, 1, 1, 2, 4, 8)
-ANSWER_TIMEOUT_S = 30.0
+ANSWER_TIMEOUT_S = 10.0
 FAULTS_MAX = 20
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
@@ -31,12 +33,12 @@ class Connection(asyncio.Protocol):
         self._replies: list[Reply] = []
         self._wanted = 0
         self._waiter: asyncio.Future[None] | None = None
+        self._gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.is_open = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """As asyncio has it."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)
         self.is_open = True
 
     def data_received(self, data: bytes) -> None:
@@ -50,6 +52,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         """As asyncio has it."""
         self.is_open = False
+        self._gone.set_result(None)
         self._wake()
 
     def _wake(self) -> None:
@@ -81,14 +84,16 @@ class Connection(asyncio.Protocol):
         for piece in pieces:
             self._transport.write(piece)
         if self.is_open:
-            async with asyncio.timeout(ANSWER_TIMEOUT_S):
-                await self._waiter
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(ANSWER_TIMEOUT_S):
+                    await self._waiter
         return self._replies
 
-    def close(self) -> None:
-        """Leave."""
+    async def close(self) -> None:
+        """Leave, and wait until that is done."""
         if self._transport is not None:
-            self._transport.close()
+            self._transport.abort()
+            await self._gone
 
 
 class Run:
@@ -124,18 +129,23 @@ class Run:
         return connection
 
     async def _run_lane(self) -> None:
-        connection: Connection | None = None
-        while self._left > 0 and len(self.faults) < FAULTS_MAX:
+        while self._goes_on():
+            connection = await self._connect()
+            try:
+                await self._run_connection(connection)
+            finally:
+                await connection.close()
+
+    def _goes_on(self) -> bool:
+        return self._left > 0 and len(self.faults) < FAULTS_MAX
+
+    async def _run_connection(self, connection: Connection) -> None:
+        while self._goes_on() and connection.is_open:
             batch = self._draw_batch()
-            if connection is None or not connection.is_open:
-                connection = await self._connect()
             replies = await connection.exchange(self._cut(batch), wanted=len(batch))
             self._judge(batch, replies)
             if batch[-1].ends:
-                connection.close()
-                connection = None
-        if connection is not None:
-            connection.close()
+                return
 
     def _draw_batch(self) -> list[Sent]:
         size = min(BURSTS[int(self._traffic.draw_share() * len(BURSTS))], self._left)
@@ -171,13 +181,18 @@ class Run:
         for _ in range(requests):
             sent = self._traffic.draw_shattered()
             connection = await self._connect()
-            # More than there can be: until the server ends the connection.
-            for reply in await connection.exchange([sent.data], wanted=1_000):
+            try:
+                # More than there can be: until the server ends the connection.
+                replies = await connection.exchange([sent.data], wanted=1_000)
+                if connection.is_open:
+                    self._blame(sent, replies[-1] if replies else None, "never ended")
+            finally:
+                await connection.close()
+            for reply in replies:
                 self._count(sent.expectation, reply)
                 fault = sent.expectation.judge(reply)
                 if fault:
                     self._blame(sent, reply, fault)
-            connection.close()
 
     def _count(self, expectation: Expectation, reply: Reply) -> None:
         found = re.search(rb'"output_ResponseCode":"([^"]*)"', reply.body)
@@ -186,4 +201,4 @@ class Run:
 
     def _blame(self, sent: Sent, reply: Reply | None, fault: str) -> None:
         if len(self.faults) < FAULTS_MAX:
-            self.faults.append(f"{sent.kind}: {fault}\n  sent {sent.data[:900]!r}\n  got {reply}")
+            self.faults.append(f"{sent.kind}: {fault}\n  sent {sent.data!r:.1500}\n  got {reply}")
