@@ -30,7 +30,7 @@ WARM_UP_SHARE = 0.3
 SEED = 4
 
 MIB = 1024 * 1024
-GROWTH_BYTES_MAX = (6 if REQUESTS >= 100_000 else 20) * MIB
+GROWTH_BYTES_MAX = (8 if REQUESTS >= 100_000 else 20) * MIB
 """Of all workers; and of the engine process, beside the pages of its databases. A fifth of the
 requests ends while Python still takes what it will use again and again (its collector looks every
 50 000 objects, threads have arenas of their own), so that it may show only a large leak."""
