@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from pesalango_server.catalog.questions import accepted_fields
 from pesalango_server.catalog.registry import answerable_codes, find
+from pesalango_server.gateway.bearer import parse_bearer
 from tests.api.gateway_world import (
     B2B,
     B2C,
@@ -233,8 +234,14 @@ def test_a_bearer_with_damaged_bytes_is_not_authorised(
     headers["Authorization"] = printable
     reply = battered.call(METHODS[operation], operation, headers=headers, body=battered.payment())
     check(operation, reply)
-    if printable != battered.application().bearer:
-        assert reply.status == 401
+    # The scheme in other letters, a blank at an end and the bits that base64 leaves over say nothing.
+    sent, good = (
+        parse_bearer(text.strip().encode(), ciphertext_bytes=256)
+        for text in (printable, battered.application().bearer)
+    )
+    assert good is not None
+    if sent != good:
+        assert reply.status == 401, printable
 
 
 @settings(
