@@ -77,6 +77,8 @@ class Payment:
             return answers.refuse(_FAULT_CODES[outcome.kind], third_party_conversation_id=reference)
         ensure(isinstance(outcome, PaymentOutcome), "a payment has the outcome of a payment")
         payment, state, status = outcome.payment, outcome.state, outcome.status  # type: ignore[union-attr]
+        # A status that has no code is a defect, whatever the state beside it is.
+        code = _CODES[status]
         if state == State.COMPLETED:
             transaction_id, conversation_id = self._encode_id(payment)
             # The reference passed its pattern, in which nothing needs escaping.
@@ -86,7 +88,6 @@ class Payment:
                 f"{before_reference}{reference}{end}"
             )
             return Answer(self._success_status, self._success_code, body.encode())
-        code = _CODES[status]
         ensure(code != self._success_code, "only a completed payment is a success")
         return answers.refuse(
             code,
