@@ -52,15 +52,15 @@ class Request:
         self.customer: set[str] = set()
         self.receiver: set[str] = set()
         self.original: set[str] = set()
-        self.parameters: dict[str, str | None] = {}
-        self.is_unreadable = self.is_too_large = self.is_repeated = False
+        self.parameters: dict[str, Any] = {}
+        self.is_unreadable = self.is_list = self.is_too_large = self.is_repeated = False
 
     def send(self) -> Reply:
         """Make what the request speaks of, and send it."""
         world = self.world
         application = world.application(*self.application)
         parameters = self._make_parameters()
-        changed: dict[str, str | None] = {**parameters, **self.parameters}
+        changed: dict[str, Any] = {**parameters, **self.parameters}
         parameters = {name: text for name, text in changed.items() if text is not None}
         secret = application.bearer
         if self.operation == SESSION:
@@ -69,6 +69,8 @@ class Request:
         body = json.dumps(parameters).encode() if parameters else b""
         if self.is_unreadable:
             body = body[:-1]
+        if self.is_list:
+            body = b"[" + body + b"]"
         if self.is_too_large:
             body = body.ljust(70_000)
         if self.is_repeated:
@@ -148,7 +150,7 @@ def set_to(**values: Any) -> Callable[[Request], None]:
     return fault
 
 
-def parameter(name: str, value: str | None) -> Callable[[Request], None]:
+def parameter(name: str, value: Any) -> Callable[[Request], None]:
     def fault(request: Request) -> None:
         request.parameters[f"input_{name}"] = value
 
@@ -187,6 +189,8 @@ C2B_ROWS = (
     *DOOR,
     Row("product of application", 400, "INS-997", add_to("application", "product"), "product"),
     Row("unreadable", 400, "INS-21", set_to(is_unreadable=True), "size"),
+    Row("no object", 400, "INS-21", set_to(is_list=True), "size"),
+    Row("nested", 400, "INS-21", parameter("PurchasedItemsDesc", {"a": ["b"]}), "items"),
     Row("missing", 400, "INS-20", parameter("PurchasedItemsDesc", None), "items"),
     Row("empty", 400, "INS-20", parameter("PurchasedItemsDesc", ""), "items"),
     Row("amount", 400, "INS-15", parameter("Amount", "10.001"), "amount"),
@@ -215,7 +219,10 @@ B2C_ROWS = (
     *DOOR,
     Row("product of application", 400, "INS-997", add_to("application", "product"), "product"),
     Row("unreadable", 400, "INS-21", set_to(is_unreadable=True), "size"),
+    Row("no object", 400, "INS-21", set_to(is_list=True), "size"),
+    Row("nested", 400, "INS-21", parameter("PaymentItemsDesc", {"a": ["b"]}), "items"),
     Row("missing", 400, "INS-20", parameter("PaymentItemsDesc", None), "items"),
+    Row("empty", 400, "INS-20", parameter("PaymentItemsDesc", ""), "items"),
     Row("amount", 400, "INS-15", parameter("Amount", "0.00"), "amount"),
     Row("number", 400, "INS-2051", parameter("CustomerMSISDN", "25570"), *CUSTOMER),
     Row("currency", 400, "INS-26", parameter("Currency", "TZ1"), "currency"),
@@ -243,7 +250,10 @@ B2B_ROWS = (
     *DOOR,
     Row("product of application", 400, "INS-997", add_to("application", "product"), "product"),
     Row("unreadable", 400, "INS-21", set_to(is_unreadable=True), "size"),
+    Row("no object", 400, "INS-21", set_to(is_list=True), "size"),
+    Row("nested", 400, "INS-21", parameter("PurchasedItemsDesc", {"a": ["b"]}), "items"),
     Row("missing", 400, "INS-20", parameter("PurchasedItemsDesc", None), "items"),
+    Row("empty", 400, "INS-20", parameter("PurchasedItemsDesc", ""), "items"),
     Row("amount", 400, "INS-15", parameter("Amount", "10."), "amount"),
     Row("receiver", 400, "INS-13", parameter("ReceiverPartyCode", "A-1"), *RECEIVER),
     Row("currency", 400, "INS-26", parameter("Currency", "TZ1"), "currency"),
@@ -279,7 +289,10 @@ REVERSAL_ROWS = (
     *DOOR,
     Row("product of application", 400, "INS-997", add_to("application", "product"), "product"),
     Row("unreadable", 400, "INS-21", set_to(is_unreadable=True), "size"),
+    Row("no object", 400, "INS-21", set_to(is_list=True), "size"),
+    Row("nested", 400, "INS-21", parameter("TransactionID", {"a": ["b"]}), *ORIGINAL),
     Row("missing", 400, "INS-20", parameter("TransactionID", None), *ORIGINAL),
+    Row("empty", 400, "INS-20", parameter("TransactionID", ""), *ORIGINAL),
     Row("amount", 400, "INS-15", parameter("ReversalAmount", "1e1"), "amount"),
     Row("transaction", 400, "INS-18", parameter("TransactionID", "A-1"), *ORIGINAL),
     Row("code", 400, "INS-13", parameter("ServiceProviderCode", "A-1"), *ORGANISATION),
@@ -305,7 +318,10 @@ QUERY_ROWS = (
     *DOOR,
     Row("product of application", 400, "INS-997", add_to("application", "product"), "product"),
     Row("unreadable", 400, "INS-21", set_to(is_unreadable=True), "size"),
+    Row("no object", 400, "INS-21", set_to(is_list=True), "size"),
+    Row("nested", 400, "INS-21", parameter("QueryReference", {"a": ["b"]}), "question"),
     Row("missing", 400, "INS-20", parameter("QueryReference", None), "question"),
+    Row("empty", 400, "INS-20", parameter("QueryReference", ""), "question"),
     Row("question", 400, "INS-21", parameter("QueryReference", "a b"), "question"),
     Row("code", 400, "INS-13", parameter("ServiceProviderCode", "A-1"), *ORGANISATION),
     Row("conversation", 400, "INS-28", parameter("ThirdPartyConversationID", "a,b"), "id"),

@@ -180,6 +180,24 @@ def test_no_status_has_a_code_of_another_one(operation: Operation) -> None:
 
 
 @BY_NAME
+def test_every_status_is_named_and_those_of_http_answer_an_error(operation: Operation) -> None:
+    document = build_document((operation,))
+    responses = describe(operation)["responses"]
+    of_http = {"400", "401", "404", "405", "408", "413", "429", "431", "503"}
+    assert set(responses) == of_http | {str(r.http_status) for r in answerable_codes(operation)}
+    for status, told in responses.items():
+        response = told
+        if "$ref" in told:
+            assert told["$ref"] == f"#/components/responses/Error{status}"
+            response = document["components"]["responses"][f"Error{status}"]
+        schema = response["content"]["application/json"]["schema"]
+        validator = OAS31Validator(resolve(document, schema))
+        assert validator.is_valid({"output_error": "text"}) is (status in of_http), status
+        assert not validator.is_valid({"output_error": "text", "more": "text"})
+        assert not validator.is_valid({})
+
+
+@BY_NAME
 def test_success_and_refusal_bodies_fit_the_document(operation: Operation) -> None:
     document = build_document((operation,))
     responses = describe(operation)["responses"]

@@ -34,6 +34,8 @@ A refusal has a code and a text; the HTTP status of a code belongs to the operat
 a code is a refusal like any other, 401 without one means that the call was not authenticated."""
 
 
+_ERROR: Final = {"$ref": "#/components/schemas/Error"}
+
 _UNSERVED: Final = "Not served yet: the path answers 404."
 
 
@@ -81,10 +83,11 @@ def build_document(
                 }
             },
             "responses": {
-                "Error": {
-                    "description": "The call reached no operation.",
-                    "content": _json_content({"$ref": "#/components/schemas/Error"}),
+                f"Error{http_status}": {
+                    "description": meaning,
+                    "content": _json_content(_ERROR),
                 }
+                for http_status, meaning in _STATUSES_OF_HTTP.items()
             },
         },
     }
@@ -226,9 +229,19 @@ def _without_case(pattern: str) -> str:
     )
 
 
-# Statuses that HTTP itself answers too, before an operation is reached: a request line or header
-# that cannot be read, a bearer that is not known, a body that does not come, a fault.
-_STATUSES_SHARED_WITH_HTTP: Final = frozenset({400, 401, 408, 500})
+# What HTTP itself answers, before an operation is reached, and why. Named one by one rather than as
+# `default`: a document that admits every status says nothing.
+_STATUSES_OF_HTTP: Final[Mapping[int, str]] = {
+    400: "The request is no HTTP that can be read.",
+    401: "The bearer, the origin or the address is not admitted.",
+    404: "There is no such path.",
+    405: "The path has another method, which the header Allow names.",
+    408: "The request took too long to arrive.",
+    413: "The body is too large.",
+    429: "Too many failed authentications from this address; Retry-After has the seconds to wait.",
+    431: "Request line and headers are too large.",
+    503: "There are too many connections.",
+}
 
 
 def _responses(operation: Operation) -> Json:
@@ -236,8 +249,10 @@ def _responses(operation: Operation) -> Json:
     responses: Json = {}
     for http_status, of_status in groupby(rows, key=lambda row: row.http_status):
         responses[str(http_status)] = _response(operation, http_status, tuple(of_status))
-    responses.setdefault("401", {"$ref": "#/components/responses/Error"})
-    responses["default"] = {"$ref": "#/components/responses/Error"}
+    for http_status in _STATUSES_OF_HTTP:
+        responses.setdefault(
+            str(http_status), {"$ref": f"#/components/responses/Error{http_status}"}
+        )
     return dict(sorted(responses.items()))
 
 
@@ -251,11 +266,13 @@ def _response(operation: Operation, http_status: int, rows: tuple[Code, ...]) ->
             alternatives.append(_answer_schema(operation.acknowledgement, success.code))
     if refusals:
         alternatives.append(_refusal_schema(operation, refusals))
-    if http_status in _STATUSES_SHARED_WITH_HTTP:
-        alternatives.append({"$ref": "#/components/schemas/Error"})
     listing = "; ".join(f"{row.code} {row.text.removesuffix('.')}" for row in rows)
+    description = f"{listing}."
+    if http_status in _STATUSES_OF_HTTP:
+        alternatives.append(_ERROR)
+        description = f"{description} Without a code: {_STATUSES_OF_HTTP[http_status]}"
     return {
-        "description": f"{listing}.",
+        "description": description,
         "content": _json_content(
             alternatives[0] if len(alternatives) == 1 else {"anyOf": alternatives}
         ),

@@ -46,7 +46,6 @@ def make_error(status: int, text: str, *headers: Header) -> Answer:
 
 NOT_FOUND: Final = make_error(404, "No such path")
 TOO_LARGE: Final = make_error(413, "Request body too large")
-FAULT: Final = make_error(500, "Internal error")
 NOT_AUTHORISED: Final = make_error(401, "API or Session key is not authorized")
 ORIGIN_MISSING: Final = make_error(401, "Origin header is missing")
 ORIGIN_NOT_ALLOWED: Final = make_error(401, "Origin not allowed")
