@@ -1,7 +1,7 @@
 """Processes end, hang, or are killed before they have begun: the rarer cases, one by one."""
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -188,6 +188,15 @@ def test_a_first_start_that_is_killed_half_way_is_finished_by_the_second(
         assert server.audit().returncode == 0
 
 
+@pytest.fixture
+def heeds_hangups() -> Iterator[None]:
+    """Whoever runs the tests under `nohup` hands on that a hang-up is to be ignored."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("heeds_hangups")
 def test_a_hangup_of_the_terminal_leaves_no_process_behind(tmp_path: Path) -> None:
     with Server(tmp_path / "data", database="postgres", settings=SETTINGS) as server:
         server.start()
