@@ -255,4 +255,6 @@ def judge(comparison: Comparison, *, is_cost: bool = False) -> Comparison:
         else ratio.median < 1 - WORSE_SHARE and ratio.highest < 1
     )
     told = "**Worse, beyond the spread.**" if is_worse else "Not worse beyond the spread."
+    if comparison.rounds < 2:
+        told = "One round has no spread to judge by."
     return msgspec.structs.replace(comparison, note=told)

@@ -46,6 +46,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     rows: list[Row]
     unit: str
     note: str
+    rounds: int
     checks: list[Check]
 
     @property
@@ -104,7 +105,7 @@ def compare(
                 p99_us=measure_spread(p99s) if p99s else None,
             )
         )
-    return Comparison(rows=rows, unit=unit, note=note, checks=list(checks))
+    return Comparison(rows=rows, unit=unit, note=note, rounds=len(taken), checks=list(checks))
 
 
 def list_results(taken: Sequence[Sequence[Sample]]) -> list[GeneratorResult]:
