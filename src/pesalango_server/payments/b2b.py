@@ -1,5 +1,6 @@
 """B2B: one organisation's money goes to another."""
 
+from pesalango_server.catalog.model import Product
 from pesalango_server.catalog.operations.b2b_payment import OPERATION
 from pesalango_server.kernel.invariant import expect
 from pesalango_server.kernel.message import PaymentOutcome
@@ -19,25 +20,19 @@ from pesalango_server.payments.taking import (
     refuse_organisation,
 )
 
-PRODUCT = "b2b"
+PRODUCT = Product.B2B.value
 _THERE = "a party that is not refused is there"
 
 
 def make_take_b2b(asked: Asked) -> TakeB2b:
     """The command for a checked request."""
     values = asked.values
-    code = values["primary_party_code"]
     return TakeB2b(
-        asked.ledger,
-        asked.application,
-        code,
-        code in asked.organisations,
-        asked.amount_minor,
-        values["third_party_conversation_id"],
-        values["transaction_reference"],
-        values["purchased_items_description"],
-        asked.duplicate_key,
-        asked.trigger,
+        *asked.fill(
+            values["primary_party_code"],
+            values["transaction_reference"],
+            values["purchased_items_description"],
+        ),
         values["receiver_party_code"],
     )
 

@@ -1,5 +1,6 @@
 """B2C: an organisation's money goes to a customer, who is not asked."""
 
+from pesalango_server.catalog.model import Product
 from pesalango_server.catalog.operations.b2c_payment import OPERATION
 from pesalango_server.kernel.invariant import expect
 from pesalango_server.kernel.message import PaymentOutcome
@@ -17,25 +18,19 @@ from pesalango_server.payments.taking import (
     refuse_organisation,
 )
 
-PRODUCT = "b2c"
+PRODUCT = Product.B2C.value
 _THERE = "a party that is not refused is there"
 
 
 def make_take_b2c(asked: Asked) -> TakeB2c:
     """The command for a checked request."""
     values = asked.values
-    code = values["service_provider_code"]
     return TakeB2c(
-        asked.ledger,
-        asked.application,
-        code,
-        code in asked.organisations,
-        asked.amount_minor,
-        values["third_party_conversation_id"],
-        values["transaction_reference"],
-        values["payment_items_description"],
-        asked.duplicate_key,
-        asked.trigger,
+        *asked.fill(
+            values["service_provider_code"],
+            values["transaction_reference"],
+            values["payment_items_description"],
+        ),
         values["customer_msisdn"],
     )
 

@@ -1,5 +1,6 @@
 """C2B in one step: a customer's money goes to an organisation once the customer approves."""
 
+from pesalango_server.catalog.model import Product
 from pesalango_server.catalog.operations.c2b_single_stage import OPERATION
 from pesalango_server.kernel.invariant import expect
 from pesalango_server.kernel.message import PaymentOutcome
@@ -20,25 +21,19 @@ from pesalango_server.payments.taking import (
     refuse_organisation,
 )
 
-PRODUCT = "c2b"
+PRODUCT = Product.C2B.value
 _THERE = "a party that is not refused is there"
 
 
 def make_take_c2b(asked: Asked) -> TakeC2b:
     """The command for a checked request."""
     values = asked.values
-    code = values["service_provider_code"]
     return TakeC2b(
-        asked.ledger,
-        asked.application,
-        code,
-        code in asked.organisations,
-        asked.amount_minor,
-        values["third_party_conversation_id"],
-        values["transaction_reference"],
-        values["purchased_items_description"],
-        asked.duplicate_key,
-        asked.trigger,
+        *asked.fill(
+            values["service_provider_code"],
+            values["transaction_reference"],
+            values["purchased_items_description"],
+        ),
         values["customer_msisdn"],
         asked.approves_unscripted,
         asked.wait_ms,

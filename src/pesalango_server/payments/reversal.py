@@ -2,6 +2,7 @@
 
 from msgspec.structs import replace
 
+from pesalango_server.catalog.model import Product
 from pesalango_server.catalog.operations.reversal import OPERATION
 from pesalango_server.kernel.invariant import expect
 from pesalango_server.kernel.message import PaymentOutcome
@@ -23,27 +24,16 @@ from pesalango_server.payments.taking import (
     refuse_organisation,
 )
 
-PRODUCT = "reversal"
+PRODUCT = Product.REVERSAL.value
 
 _THERE = "a payment that is not refused is there, and moved money"
 
 
 def make_take_reversal(asked: Asked) -> TakeReversal:
     """The command for a checked request."""
-    values = asked.values
-    code = values["service_provider_code"]
-    transaction_id = values["transaction_id"]
+    transaction_id = asked.values["transaction_id"]
     return TakeReversal(
-        asked.ledger,
-        asked.application,
-        code,
-        code in asked.organisations,
-        asked.amount_minor,
-        values["third_party_conversation_id"],
-        "",
-        "",
-        asked.duplicate_key,
-        asked.trigger,
+        *asked.fill(asked.values["service_provider_code"]),
         transaction_id,
         asked.decode_transaction_id(transaction_id) or 0,
         asked.b2b_payer_may_reverse,

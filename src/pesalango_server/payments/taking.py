@@ -52,6 +52,23 @@ class Asked(NamedTuple):
     wait_ms: int
     b2b_payer_may_reverse: bool
 
+    def fill(
+        self, organisation_code: str, transaction_reference: str = "", description: str = ""
+    ) -> tuple[int, int, str, bool, int, str, str, str, str, int]:
+        """The values of `TakePayment`'s fields, in their order."""
+        return (
+            self.ledger,
+            self.application,
+            organisation_code,
+            organisation_code in self.organisations,
+            self.amount_minor,
+            self.values["third_party_conversation_id"],
+            transaction_reference,
+            description,
+            self.duplicate_key,
+            self.trigger,
+        )
+
 
 class PaymentUseCase(NamedTuple):
     """One operation that moves money: what it is called, and how its command is made and decided.
