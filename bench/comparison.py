@@ -13,6 +13,7 @@ import msgspec
 from bench.books import Check
 from bench.figures import Spread, measure_spread
 from bench.load import GeneratorResult
+from bench.plan import name_ratio
 from bench.progress import say
 
 
@@ -58,10 +59,6 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
         """By the name of the figure, `what ÷ with what`."""
         first, *others = self.rows
         return {name_ratio(row.label, first.label): row.ratio for row in others}
-
-
-def name_ratio(label: str, to: str) -> str:
-    return f"{label} ÷ {to}"
 
 
 def sum_up(results: Sequence[GeneratorResult]) -> Sample:

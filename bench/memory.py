@@ -1,6 +1,6 @@
 """Asks how much memory all processes together need once they have taken a million payments.
 
-What other questions made the same server do counts; what is missing is paid here.
+The payments of P1 or P2 count, which the same server took; what is missing is paid here.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class MemoryResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def measure_memory(server: Server, plan: Plan, *, served: int) -> MemoryResult:
-    """`served` is how many payments the server has taken already."""
+    """`served` is how many payments of P1 or P2 the server has taken already."""
     credentials = server.read_credentials()
     before = read_books(server, credentials)
     results: list[GeneratorResult] = []

@@ -68,6 +68,11 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
         return value >= self.bound if self.is_floor else value < self.bound
 
 
+def name_ratio(label: str, to: str) -> str:
+    """What the quotient of two figures is called, in targets and on the page."""
+    return f"{label} ÷ {to}"
+
+
 AT_TOLD = f"payments a second at {CONNECTIONS_TOLD} connections ÷ pgbench"
 AT_BEST = f"payments a second at the best of {CONNECTIONS[0]} to {CONNECTIONS[-1]} ÷ pgbench"
 FRESH = "payments a second, each with a fresh ciphertext ÷ RSA-4096 decryptions a second"
@@ -109,7 +114,7 @@ def _list_floors(question: str, label: str, to: str, bound: float) -> list[Targe
     return [
         Target(
             question=name_database(question, database),
-            figure=f"{label} ÷ {to}",
+            figure=name_ratio(label, to),
             bound=bound,
             is_floor=True,
         )
@@ -130,20 +135,20 @@ TARGETS = (
     *_list_floors(QUESTION_OPERATIONS, REVERSAL, C2B, 0.7),
     Target(
         question=QUESTION_ENGINES,
-        figure=f"{TWO_ENGINES} ÷ {ONE_ENGINE}",
+        figure=name_ratio(TWO_ENGINES, ONE_ENGINE),
         bound=0.8,
         is_floor=True,
     ),
     Target(
         question=QUESTION_HOT_ROW,
-        figure=f"{HOT_ROW} ÷ {HOT_PGBENCH}",
+        figure=name_ratio(HOT_ROW, HOT_PGBENCH),
         bound=8.0,
         is_floor=True,
         decimals=1,
     ),
     Target(
         question=QUESTION_SESSIONS,
-        figure=f"{NEW_SESSIONS} ÷ {DECRYPTIONS}",
+        figure=name_ratio(NEW_SESSIONS, DECRYPTIONS),
         bound=0.35,
         is_floor=True,
     ),

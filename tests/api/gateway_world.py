@@ -157,6 +157,12 @@ class World:
             self.spoil_organisation(code, wanted)
         return self._organisations[wanted]
 
+    def make_organisation(self, *, balance: str) -> str:
+        """One that no application acts for and nobody else knows."""
+        code = f"OWN{next(self._codes)}"
+        self.add_organisation(code, balance=balance)
+        return code
+
     def add_organisation(self, code: str, *, balance: str) -> None:
         settings = {"code": code, "name": "A Shop", "market": MARKET, "balance": balance}
         self.admin.call("POST", "organisations", settings)

@@ -215,6 +215,9 @@ C2B_ROWS = (
     Row("balance", 422, "INS-2006", add_to("customer", "poor"), "poor"),
 )
 
+# The money of a B2C is the organisation's, so nobody who is paid can be too poor.
+PAYEE = ("msisdn", "locked")
+
 B2C_ROWS = (
     *DOOR,
     Row("product of application", 400, "INS-997", add_to("application", "product"), "product"),
@@ -224,7 +227,7 @@ B2C_ROWS = (
     Row("missing", 400, "INS-20", parameter("PaymentItemsDesc", None), "items"),
     Row("empty", 400, "INS-20", parameter("PaymentItemsDesc", ""), "items"),
     Row("amount", 400, "INS-15", parameter("Amount", "0.00"), "amount"),
-    Row("number", 400, "INS-2051", parameter("CustomerMSISDN", "25570"), *CUSTOMER),
+    Row("number", 400, "INS-2051", parameter("CustomerMSISDN", "25570"), *PAYEE),
     Row("currency", 400, "INS-26", parameter("Currency", "TZ1"), "currency"),
     Row("code", 400, "INS-13", parameter("ServiceProviderCode", "A-1"), *ORGANISATION, "poor"),
     Row("reference", 400, "INS-17", parameter("TransactionReference", "x" * 21), "reference"),
@@ -234,12 +237,12 @@ B2C_ROWS = (
     Row("country", 400, "INS-998", parameter("Country", "GHA"), "country"),
     Row("other currency", 400, "INS-26", parameter("Currency", "GHS"), "currency"),
     Row("duplicate", 409, "INS-10", set_to(is_repeated=True), "id", "product", "source", "foreign"),
-    Row("trigger", 408, "INS-9", parameter("CustomerMSISDN", "000000000004"), *CUSTOMER),
+    Row("trigger", 408, "INS-9", parameter("CustomerMSISDN", "000000000004"), *PAYEE),
     Row("nobody's code", 400, "INS-13", parameter("ServiceProviderCode", "NOBODY"), *ORGANISATION, "poor"),
     Row("suspended", 400, "INS-13", add_to("organisation", "suspended"), "suspended"),
     Row("foreign", 400, "INS-13", add_to("application", "organisation"), "foreign"),
     Row("product of organisation", 400, "INS-997", add_to("organisation", "product"), "unserved"),
-    Row("nobody's number", 400, "INS-2051", parameter("CustomerMSISDN", "255999999999"), *CUSTOMER),
+    Row("nobody's number", 400, "INS-2051", parameter("CustomerMSISDN", "255999999999"), *PAYEE),
     Row("locked", 401, "INS-6", add_to("customer", "locked"), "locked"),
     Row("balance", 422, "INS-2006", add_to("organisation", "poor"), "poor"),
 )  # fmt: skip

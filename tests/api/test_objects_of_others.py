@@ -5,14 +5,14 @@ there; but it is somebody else's.
 """
 
 import json
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from tests.api.gateway_world import C2B, QUERY, Application, World
-from tests.e2e.merchant import COUNTRY, CURRENCY, MARKET
+from tests.api.gateway_world import B2B, B2C, C2B, QUERY, REVERSAL, Application, World
+from tests.e2e.merchant import COUNTRY, MARKET
 
-B2C, B2B, REVERSAL = "b2cPayment/", "b2bPayment/", "reversal/"
 OTHER_MARKET = "vodafoneGHA"
 
 
@@ -22,40 +22,21 @@ def world(each_world: World) -> World:
     return each_world
 
 
-def add_organisation(world: World) -> str:
-    """A shop with money and every product."""
-    code = world.reference().upper()
-    body = {"code": code, "name": "Another Shop", "market": MARKET, "balance": "1000"}
-    world.admin.call("POST", "organisations", body)
-    return code
-
-
 def add_owner(world: World) -> tuple[str, Application]:
-    """An organisation of its own, and the application that acts for it alone."""
-    code = add_organisation(world)
+    """An organisation of its own with money, and the application that acts for it alone."""
+    code = world.make_organisation(balance="1000")
     return code, world.add_application(organisations=[code], origins=["*"])
 
 
 def send(
-    world: World, application: Application, method: str, operation: str, fields: dict[str, str]
+    world: World, application: Application, operation: str, fields: dict[str, str]
 ) -> dict[str, str]:
     """The answer to a request with an id of its own."""
-    body = {
-        "input_Country": COUNTRY,
-        "input_ThirdPartyConversationID": world.reference(),
-        **{f"input_{name}": value for name, value in fields.items()},
-    }
-    reply = world.call(method, operation, headers=world.signed(application), body=body)
-    answer: dict[str, str] = json.loads(reply.body)
-    return answer
+    return world.send(operation, application, **fields)[1]
 
 
-def read_balances(world: World, *codes: str) -> list[str]:
-    balances = world.admin.read_organisation_balances()
-    return [balances[code] for code in codes]
-
-
-MONEY = {"Amount": "5", "Currency": CURRENCY, "TransactionReference": "T1"}
+def read_balances(world: World, *codes: str) -> list[Decimal]:
+    return [world.read_balance(code) for code in codes]
 
 
 def test_nobody_is_charged_paid_or_paid_out_in_the_name_of_another(world: World) -> None:
@@ -72,7 +53,7 @@ def test_nobody_is_charged_paid_or_paid_out_in_the_name_of_another(world: World)
         ),
     ]
     for operation, fields in attempts:
-        answer = send(world, application, "POST", operation, {**MONEY, **fields})
+        answer = send(world, application, operation, fields)
         assert (operation, answer["output_ResponseCode"]) == (operation, "INS-13")
     assert read_balances(world, theirs, mine) == before
 
@@ -88,7 +69,7 @@ def test_a_payment_of_others_is_neither_taken_back_nor_found(world: World) -> No
             "TransactionID": paid["output_TransactionID"],
             "ServiceProviderCode": code,
         }
-        answer = send(world, application, "PUT", REVERSAL, reversal)
+        answer = send(world, application, REVERSAL, reversal)
         assert answer["output_ResponseCode"] == expected
     assert read_balances(world, theirs, mine) == before
 
@@ -100,28 +81,34 @@ def test_a_payment_of_others_is_neither_taken_back_nor_found(world: World) -> No
         assert found["output_ResponseCode"] == "INS-13"
 
 
-def test_the_payee_of_a_b2b_alone_takes_no_more_than_its_own_part_in_it(world: World) -> None:
+def test_a_stranger_takes_no_b2b_back_in_the_name_of_its_payee(world: World) -> None:
     payer, owner = add_owner(world)
     payee, _ = add_owner(world)
     _, stranger = add_owner(world)
     fields = {"PrimaryPartyCode": payer, "ReceiverPartyCode": payee, "PurchasedItemsDesc": "Tea"}
-    paid = send(world, owner, "POST", B2B, {**MONEY, **fields})
+    paid = send(world, owner, B2B, fields)
     assert paid["output_ResponseCode"] == "INS-0"
+    before = read_balances(world, payer, payee)
     reversal = {"TransactionID": paid["output_TransactionID"], "ServiceProviderCode": payee}
-    answer = send(world, stranger, "PUT", REVERSAL, reversal)
+    answer = send(world, stranger, REVERSAL, reversal)
     assert answer["output_ResponseCode"] == "INS-13"
+    assert read_balances(world, payer, payee) == before
 
 
 def test_an_id_of_another_market_or_environment_means_nothing(world: World) -> None:
-    code, application = add_owner(world)
-    _, paid = world.pay(application, ServiceProviderCode=code)
+    # An organisation of that name is in every market of both environments.
+    application = world.add_application(
+        organisations=["ORG001"], origins=["*"], promoted={"sandbox": True, "openapi": True}
+    )
+    if "ORG001" not in world.admin.read_organisation_balances():
+        world.add_organisation("ORG001", balance="0")
+    _, paid = world.pay(application, ServiceProviderCode="ORG001")
+    at_home = world.query(paid["output_TransactionID"], application, ServiceProviderCode="ORG001")
+    assert at_home[1]["output_ResponseCode"] == "INS-0"
     places: list[tuple[str, str, str]] = [
         ("sandbox", OTHER_MARKET, "GHA"),
         ("openapi", MARKET, COUNTRY),
     ]
-    world.change_application(
-        application, promoted={"sandbox": True, "openapi": True}, organisations=[code, "ORG001"]
-    )
     for environment, market, country in places:
         headers = {"Authorization": world.encrypt(application.api_key, environment), "Origin": "*"}
         made: dict[str, Any] = json.loads(
@@ -178,4 +165,4 @@ def test_what_is_nobodys_business_is_not_set_from_outside(world: World) -> None:
     assert len(answer) == 5
     after = read_balances(world, theirs, mine)
     assert after[0] == before[0]
-    assert float(after[1]) - float(before[1]) == 10
+    assert after[1] - before[1] == 10

@@ -1,6 +1,6 @@
 """Many callers at once against one server or several, and the history of all their requests.
 
-    load = ConcurrentLoad(servers, bearers, Workload(world, seed=1))
+    load = ConcurrentLoad(ports, bearers, Workload(world, seed=1))
     history = load.run(requests=3_000, interruptions=[Interruption(after=1_000, do=kill)])
 
 Every caller has one connection, which is kept until it breaks, or until the caller loses patience

@@ -8,7 +8,7 @@ merchant.query(answer.transaction_id).status
 import secrets
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
 import msgspec
 
@@ -180,10 +180,3 @@ class Admin:
         query = urlencode({"environment": ENVIRONMENT, "market": MARKET})
         listed = self.call("GET", f"organisations?{query}")
         return {row["code"]: row["balance"] for row in listed["organisations"]}
-
-
-def read_port(credentials: Credentials) -> int:
-    """The port that `credentials.json` names."""
-    port = urlsplit(credentials.base_url).port
-    assert port is not None
-    return port

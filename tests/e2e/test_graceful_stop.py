@@ -179,12 +179,6 @@ def test_a_signal_to_every_process_stops_the_server_as_one_to_its_first_does(
     assert server.audit().returncode == 0
 
 
-def shares_group(process_id: int, other_id: int) -> bool:
-    import os
-
-    return os.getpgid(process_id) == os.getpgid(other_id)
-
-
 def test_a_second_ctrl_c_while_it_stops_changes_nothing(server: Server) -> None:
     merchant = Merchant(server.credentials)
     calls = start_waiting_calls(server, merchant.bearer)

@@ -312,8 +312,8 @@ def make_money(case: Case) -> str:
 
 
 def forget_what_was_given_back(case: Case) -> str:
-    given_back = case.ledger.reversals.pop()
-    return f"payment {given_back.reversal} "
+    case.ledger.reversals.pop()
+    return "has 0 rows of what was given back"
 
 
 def book_what_was_given_back_to_another(case: Case) -> str:

@@ -140,9 +140,8 @@ def test_what_a_ledger_refers_to_is_in_the_platforms_copy(
     assert worlds == {"sandbox", "openapi"}
 
 
-def test_the_credentials_of_up_are_backed_up_with_the_rest(
-    installation: Installation, data_dir: Path, tmp_path: Path
-) -> None:
+@pytest.mark.usefixtures("installation")
+def test_the_credentials_of_up_are_backed_up_with_the_rest(data_dir: Path, tmp_path: Path) -> None:
     (data_dir / "credentials.json").write_text("{}")
     (data_dir / "lock").write_text("1\n")
     back_up_quietly(data_dir, tmp_path / "backup")
@@ -151,7 +150,6 @@ def test_the_credentials_of_up_are_backed_up_with_the_rest(
     assert copy.read_text() == "{}"
     assert stat.S_IMODE(copy.stat().st_mode) == 0o600
     assert not (tmp_path / "backup" / "lock").exists()
-    assert installation.addresses
 
 
 def damage(path: Path) -> None:
@@ -197,6 +195,7 @@ def run_command(*arguments: str) -> tuple[int, str]:
     return ended.exit_code, f"{ended.exception}"
 
 
+@pytest.mark.usefixtures("installation")
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
@@ -207,7 +206,7 @@ def run_command(*arguments: str) -> tuple[int, str]:
     ],
 )
 def test_a_backup_that_cannot_be_made_says_why_and_changes_nothing(
-    installation: Installation, data_dir: Path, tmp_path: Path, change: str, complaint: str
+    data_dir: Path, tmp_path: Path, change: str, complaint: str
 ) -> None:
     target = tmp_path / "backup"
     if change == "something is there":
@@ -225,7 +224,6 @@ def test_a_backup_that_cannot_be_made_says_why_and_changes_nothing(
     assert status == 1
     assert complaint in said
     assert sorted(tmp_path.rglob("*")) == before
-    assert installation.addresses
 
 
 def test_where_the_data_is_in_postgres_its_own_tools_are_named(

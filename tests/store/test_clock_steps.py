@@ -4,7 +4,6 @@ and sessions are judged by it.
 
 import itertools
 import random
-import threading
 
 import pytest
 
@@ -182,6 +181,9 @@ def test_an_unconfirmed_step_forward_ends_no_prompt_and_a_confirmed_one_ends_wha
     assert rig.standing(pending.payment) == EXPIRED
 
 
+ROUND_TRIPS = 20
+
+
 def test_a_step_that_is_not_confirmed_keeps_no_processor_busy_with_what_is_due(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -195,13 +197,14 @@ def test_a_step_that_is_not_confirmed_keeps_no_processor_busy_with_what_is_due(
         turns = itertools.count()
         listen = loop.loop._listen
         monkeypatch.setattr(loop.loop, "_listen", lambda: (next(turns), listen()))
-        worker.nudge()
-        threading.Event().wait(0.3)
+        for _ in range(ROUND_TRIPS):
+            last = worker.send(make_c2b(reference="one", amount_minor=1))
+            assert worker.wait_for(last) == FAULT_UNAVAILABLE
         counted = next(turns)
         rig.engine.confirm_clock()
 
-    # The clock stands still, so but for the nudge there was nothing to look for.
-    assert counted < 20
+    # The clock stands still, so but for what was sent there was nothing to look for.
+    assert ROUND_TRIPS <= counted < 4 * ROUND_TRIPS
 
 
 # --- sessions ---------------------------------------------------------------------------------------------

@@ -192,7 +192,7 @@ def test_an_engine_that_hangs_is_sent_nothing_new(sqlite_rig: Rig) -> None:
         await wait_for(lambda: client.is_ready)
         gate.close()
         held = [client.submit(make_c2b(reference="held up"))]
-        await asyncio.to_thread(gate.is_reached.wait, TIMEOUT_S)
+        assert await asyncio.to_thread(gate.is_reached.wait, TIMEOUT_S)
         readiness = []
         for age_ms in (READY_AGE_MAX_MS, 1):
             sqlite_rig.clock.advance(age_ms)

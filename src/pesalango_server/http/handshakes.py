@@ -62,21 +62,29 @@ class Handshakes:
 
     async def stop(self) -> None:
         """Accept nothing more, and end the handshakes that run."""
+        self.pause()
+        # A task that is cancelled before it has begun would not close its caller.
+        await asyncio.sleep(0)
         tasks = [task for task in (self._accepting, *self._running) if task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _accept_for_ever(self) -> None:
-        loop = asyncio.get_running_loop()
         while True:
+            # Not `sock_accept`: were it cancelled just then, what it accepted would be nobody's.
+            await _wait_until_readable(self._socket)
             try:
-                caller, _ = await loop.sock_accept(self._socket)
+                caller, _ = self._socket.accept()
+            except BlockingIOError:
+                # Another worker was quicker.
+                continue
             except OSError as error:
                 if error.errno not in _CALLER_GONE:
                     log.warning("connection_not_accepted", reason=str(error))
                     await asyncio.sleep(ACCEPT_PAUSE_S)
                 continue
+            caller.settimeout(0)
             if len(self._connections) + len(self._running) >= self._connections_max:
                 caller.close()
                 continue
@@ -121,16 +129,20 @@ class Handshakes:
 
 async def _peek(caller: socket.socket) -> bytes:
     """The first byte, which stays to be read; empty where the caller has left."""
-    loop = asyncio.get_running_loop()
     while True:
         with contextlib.suppress(BlockingIOError):
             return caller.recv(1, socket.MSG_PEEK)
-        readable = loop.create_future()
-        loop.add_reader(caller, _settle, readable)
-        try:
-            await readable
-        finally:
-            loop.remove_reader(caller)
+        await _wait_until_readable(caller)
+
+
+async def _wait_until_readable(sock: socket.socket) -> None:
+    loop = asyncio.get_running_loop()
+    readable = loop.create_future()
+    loop.add_reader(sock, _settle, readable)
+    try:
+        await readable
+    finally:
+        loop.remove_reader(sock)
 
 
 def _settle(future: "asyncio.Future[None]") -> None:
