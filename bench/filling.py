@@ -36,7 +36,7 @@ from bench.server import (
 )
 from bench.wire import CONVERSATION_ID_LENGTH
 from pesalango_server.applications.store import read_configuration
-from pesalango_server.cli.up import read_settings
+from pesalango_server.cli.options import read_settings
 from pesalango_server.kernel.message import PaymentOutcome
 from pesalango_server.ledger import store
 from pesalango_server.ledger.book import Book

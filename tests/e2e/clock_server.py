@@ -13,8 +13,12 @@ import struct
 import sys
 from pathlib import Path
 
-from pesalango_server.cli.up import hold_metrics_dir, read_settings, say
+from pesalango_server.cli.options import read_settings
+from pesalango_server.cli.output import say
 from pesalango_server.kernel.clock import SystemClock
+from pesalango_server.main.serve import Serve
+from pesalango_server.main.up import Up
+from pesalango_server.telemetry import configure_logging, hold_metrics_dir
 
 STEP_FILE_VARIABLE = "CLOCK_STEP_FILE"
 _NUMBER = struct.Struct("<q")
@@ -61,10 +65,6 @@ def main() -> int:
     settings = read_settings(**flags, workers=0)
     clock = StepClock(Path(os.environ[STEP_FILE_VARIABLE]))
     with hold_metrics_dir():
-        from pesalango_server.main.serve import Serve
-        from pesalango_server.main.up import Up
-        from pesalango_server.telemetry import configure_logging
-
         configure_logging(settings.log_level, process="engine")
         served = (Up if command == "up" else Serve)(settings, say, clock=clock)
         return served.run()

@@ -18,7 +18,7 @@ from pesalango_server.engine.environment import EnvironmentDomain
 from pesalango_server.engine.platform import PlatformDomain
 from pesalango_server.main.agreement import require_one_installation
 from pesalango_server.main.backup import back_up
-from pesalango_server.main.server import ServerFailed
+from pesalango_server.main.failures import ServerFailed
 from pesalango_server.settings import Settings
 from pesalango_server.storage.address import (
     DATABASES,

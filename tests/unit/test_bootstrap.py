@@ -21,7 +21,7 @@ from pesalango_server.kernel.message import AnyOutcome, Command, Done
 from pesalango_server.main.bootstrap import Bootstrap
 from pesalango_server.main.credentials import USER_APPLICATION, Credentials
 from pesalango_server.main.engines import EngineUnit
-from pesalango_server.main.server import ServerFailed
+from pesalango_server.main.failures import ServerFailed
 from pesalango_server.settings import Settings
 from pesalango_server.storage.address import (
     DatabaseAddress,

@@ -1,5 +1,7 @@
 """Callers at a TLS address: those that shake hands, those that do not, and those that never end."""
 
+import asyncio
+import contextlib
 import http.client
 import json
 import select
@@ -12,8 +14,12 @@ from pathlib import Path
 import pytest
 
 from pesalango_server.http.certificates import read_material
+from pesalango_server.http.handshakes import Handshakes
 from pesalango_server.http.tls import TlsContext
+from pesalango_server.kernel.clock import SystemClock
 from pesalango_server.main.authority import Issued
+from pesalango_server.telemetry import NowAndThen
+from tests.unit.http_server import TIMEOUT_S
 from tests.unit.test_http_protocol import Echo
 from tests.unit.tls_server import connect, issue, read_issued, serve_tls, trust
 
@@ -176,3 +182,40 @@ def test_an_open_connection_keeps_the_certificate_that_a_new_one_no_longer_sees(
             assert second.getpeercert(binary_form=True) != first.getpeercert(binary_form=True)
         assert ask(first) == 200
         first.close()
+
+
+def test_addresses_that_share_a_bound_share_it_for_handshakes_too(context: TlsContext) -> None:
+    connections: set[object] = set()
+
+    async def work() -> None:
+        listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+        handshakes = [
+            Handshakes(
+                listener,
+                context,
+                make_protocol=lambda: pytest.fail("nobody shakes hands"),
+                connections=connections,
+                connections_max=2,
+                deadline_ms=60_000,
+                now_and_then=NowAndThen(SystemClock()),
+            )
+            for listener in listeners
+        ]
+        for one in handshakes:
+            one.start()
+        ports = [listener.getsockname()[1] for listener in listeners]
+        with contextlib.ExitStack() as callers:
+            for port in ports:
+                callers.enter_context(await asyncio.to_thread(connect, port))
+            async with asyncio.timeout(TIMEOUT_S):
+                for port in ports:
+                    one_too_many = callers.enter_context(connect(port))
+                    assert await asyncio.to_thread(one_too_many.recv, 1) == b""
+            assert len(connections) == 2
+            for one in handshakes:
+                await one.stop()
+        for listener in listeners:
+            listener.close()
+
+    asyncio.run(work())
+    assert connections == set()

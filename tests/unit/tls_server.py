@@ -16,9 +16,11 @@ from pesalango_server.gateway.answers import render_error
 from pesalango_server.http.certificates import read_material
 from pesalango_server.http.protocol import make_bounds, make_server_config
 from pesalango_server.http.tls import TlsContext
+from pesalango_server.kernel.clock import SystemClock
 from pesalango_server.main.authority import Issued, issue_certificate
 from pesalango_server.main.faces import Face
 from pesalango_server.settings import Settings
+from pesalango_server.telemetry import NowAndThen
 from tests.unit.http_server import TIMEOUT_S
 
 
@@ -42,6 +44,7 @@ def serve_tls(app: Any, context: TlsContext, **settings: Any) -> Iterator[int]:
         state=ServerState(),
         tls=context,
         bounds=make_bounds(given),
+        now_and_then=NowAndThen(SystemClock()),
     )
     ready, ended = threading.Event(), threading.Event()
     loops: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []

@@ -9,19 +9,18 @@ from typing import Annotated
 import typer
 
 from pesalango_server.applications.audit import audit_platform
-from pesalango_server.applications.store import read_configuration
-from pesalango_server.cli.up import read_settings, say
-from pesalango_server.kernel.clock import SystemClock
+from pesalango_server.cli.options import read_settings
+from pesalango_server.cli.output import say
 from pesalango_server.kernel.money import format_amount_minor
 from pesalango_server.kernel.violations import Violation
 from pesalango_server.ledger.statuses import State
+from pesalango_server.main.agreement import read_platform
 from pesalango_server.payments.audit import INVARIANTS, EnvironmentAudit, audit_environment
 from pesalango_server.payments.duplicates import DuplicateKeys
 from pesalango_server.settings import Settings
 from pesalango_server.storage.address import (
     DatabaseAddress,
     list_addresses,
-    open_database_reader,
 )
 from pesalango_server.storage.bundled import BundledPostgres, find_running_url
 from pesalango_server.storage.database import StorageError
@@ -94,12 +93,8 @@ def run_audit(addresses: Mapping[str, DatabaseAddress]) -> int:
 
 
 def _read_duplicate_keys(address: DatabaseAddress) -> DuplicateKeys | None:
-    reader = open_database_reader(address)
-    try:
-        secrets = read_configuration(reader, wall_ms=SystemClock().wall_ms()).secrets
-    finally:
-        reader.close()
-    return DuplicateKeys(secrets["duplicates"]) if "duplicates" in secrets else None
+    secret = read_platform(address).secrets.get("duplicates")
+    return None if secret is None else DuplicateKeys(secret)
 
 
 def _tell_figures(environment: str, audit: EnvironmentAudit) -> None:

@@ -11,7 +11,7 @@ import typer
 from pesalango_server.cli.options import find_data_dir
 from pesalango_server.cli.output import print_json
 from pesalango_server.main.authority import CERTIFICATE_DAYS_MAX, Issued, issue_certificate
-from pesalango_server.main.server import make_data_dir
+from pesalango_server.main.failures import make_data_dir
 
 
 def run(

@@ -10,7 +10,7 @@ _EXPECTED = (
     ("pesalango_server.storage.database", "StorageError"),
     ("pesalango_server.storage.bundled", "BundledPostgresError"),
     ("pesalango_server.main.authority", "AuthorityFailed"),
-    ("pesalango_server.main.server", "ServerFailed"),
+    ("pesalango_server.main.failures", "ServerFailed"),
 )
 
 

@@ -4,7 +4,8 @@ from typing import Annotated
 
 import typer
 
-from pesalango_server.cli.up import read_settings, say
+from pesalango_server.cli.options import read_settings
+from pesalango_server.cli.output import say
 from pesalango_server.main.serve import migrate
 
 

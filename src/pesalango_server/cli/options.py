@@ -23,7 +23,12 @@ from pesalango_server.main.credentials import (
     write_credentials,
 )
 from pesalango_server.main.credentials import read_credentials as read_all_credentials
-from pesalango_server.settings import ENVIRONMENT_PREFIX, find_settings_file, load_settings
+from pesalango_server.settings import (
+    ENVIRONMENT_PREFIX,
+    Settings,
+    find_settings_file,
+    load_settings,
+)
 
 URL_VARIABLE = f"{ENVIRONMENT_PREFIX}ADMIN_URL"
 TOKEN_VARIABLE = f"{ENVIRONMENT_PREFIX}ADMIN_TOKEN"
@@ -209,10 +214,14 @@ class Admin:
             ) from error
 
 
+def read_settings(**flags: object) -> Settings:
+    """Settings from flags, environment and file. Raises `SettingsError`."""
+    return load_settings(flags, os.environ, find_settings_file(os.environ, Path.cwd()))
+
+
 def find_data_dir(flag: str | None) -> Path:
     """The data directory that settings and flag name."""
-    file = find_settings_file(os.environ, Path.cwd())
-    return Path(load_settings({"data_dir": flag}, os.environ, file).data_dir)
+    return Path(read_settings(data_dir=flag).data_dir)
 
 
 def read_credentials(path: Path) -> dict[str, str]:

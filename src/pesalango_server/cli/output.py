@@ -1,5 +1,6 @@
 """How results are shown: tables for people, JSON for programs."""
 
+import contextlib
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
@@ -11,6 +12,12 @@ from rich.text import Text
 
 PIPE_COLUMNS = 400
 """Nothing is cut off or folded where no terminal says how wide it is."""
+
+
+def say(line: str) -> None:
+    """Tell a person something, at once; nobody may be there any more, or no room for it."""
+    with contextlib.suppress(OSError):
+        print(line, flush=True)
 
 
 def print_json(value: Any) -> None:

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from pesalango_server.cli.up import hold_metrics_dir, read_settings, say
+from pesalango_server.cli.options import read_settings
+from pesalango_server.cli.output import say
 
 
 def run(
@@ -47,10 +48,10 @@ def run(
         tls_key=tls_key,
         log_level=log_level,
     )
-    with hold_metrics_dir():
-        # Imported only now: metrics look for their directory while they are imported.
-        from pesalango_server.main.serve import Serve  # noqa: PLC0415
-        from pesalango_server.telemetry import configure_logging  # noqa: PLC0415
+    # Other commands need not load a server.
+    from pesalango_server.main.serve import Serve  # noqa: PLC0415
+    from pesalango_server.telemetry import configure_logging, hold_metrics_dir  # noqa: PLC0415
 
+    with hold_metrics_dir():
         configure_logging(settings.log_level, process="engine")
         sys.exit(Serve(settings, say).run())

@@ -1,42 +1,12 @@
 """`pesalango-server up`: everything on one machine."""
 
-import contextlib
-import os
-import shutil
 import sys
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from pesalango_server.main.server import prepare_metrics_dir
-from pesalango_server.settings import Settings, find_settings_file, load_settings
-
-
-def read_settings(**flags: object) -> Settings:
-    """Settings from flags, environment and file. Raises `SettingsError`."""
-    return load_settings(flags, os.environ, find_settings_file(os.environ, Path.cwd()))
-
-
-def say(line: str) -> None:
-    """Tell a person something, at once; nobody may be there any more, or no room for it."""
-    with contextlib.suppress(OSError):
-        print(line, flush=True)
-
-
-@contextlib.contextmanager
-def hold_metrics_dir() -> Iterator[None]:
-    """A directory for this server's metrics, which goes with it, however far the start came.
-
-    Those of others stay, dead ones too: whose a directory is cannot be told for certain.
-    """
-    directory = prepare_metrics_dir()
-    try:
-        yield
-    finally:
-        if directory is not None:
-            shutil.rmtree(directory, ignore_errors=True)
+from pesalango_server.cli.options import read_settings
+from pesalango_server.cli.output import say
 
 
 def run(
@@ -74,10 +44,10 @@ def run(
         tls_key=tls_key,
         log_level=log_level,
     )
-    with hold_metrics_dir():
-        # Imported only now: metrics look for their directory while they are imported.
-        from pesalango_server.main.up import Up  # noqa: PLC0415
-        from pesalango_server.telemetry import configure_logging  # noqa: PLC0415
+    # Other commands need not load a server.
+    from pesalango_server.main.up import Up  # noqa: PLC0415
+    from pesalango_server.telemetry import configure_logging, hold_metrics_dir  # noqa: PLC0415
 
+    with hold_metrics_dir():
         configure_logging(settings.log_level, process="engine")
         sys.exit(Up(settings, say).run())

@@ -86,6 +86,8 @@ class BoundedProtocol(HttpToolsProtocol):
     render_error: ClassVar[Callable[[str], bytes]]
     refused_as: tuple[HTTPStatus, str] | None = None
     """What this connection's caller is told instead of being served."""
+    handshake: object = None
+    """What counted among the connections until this one was made."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """asyncio: a caller has connected."""
@@ -105,6 +107,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._plain_head: bytes | None = None
         self._refusal: bytes | None = None
         self._deadline: asyncio.TimerHandle | None = None
+        # The connection takes the place that its handshake held.
+        self.connections.discard(self.handshake)
         excess = len(self.connections) - self.bounds.connections_max
         if excess > REFUSED_CONNECTIONS_MAX:
             # Each one that is told so stays open for a while.

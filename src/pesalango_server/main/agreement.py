@@ -5,9 +5,10 @@ from typing import Final
 
 import msgspec
 
+from pesalango_server.applications.model import Configuration
 from pesalango_server.applications.store import read_configuration
 from pesalango_server.kernel.clock import SystemClock
-from pesalango_server.main.server import ServerFailed
+from pesalango_server.main.failures import ServerFailed
 from pesalango_server.payments.duplicates import DuplicateKeys
 from pesalango_server.storage.address import DatabaseAddress, open_database_reader
 from pesalango_server.storage.database import Read, Reader, Schema, declare_query
@@ -72,7 +73,7 @@ def _is_of(environment: Reader, platform: DatabaseAddress) -> bool:
     if not _decode_rows(environment.read(Read(FIND_LEDGER))):
         return True
     # Read after the ledger was found: another server may be making the first of both now.
-    secret = _read_secret(platform)
+    secret = read_platform(platform).secrets.get("duplicates")
     if secret is None:
         return False
     for ledger, application, operation, reference in _decode_last(
@@ -85,10 +86,10 @@ def _is_of(environment: Reader, platform: DatabaseAddress) -> bool:
     return True
 
 
-def _read_secret(platform: DatabaseAddress) -> bytes | None:
-    reader = open_database_reader(platform)
+def read_platform(address: DatabaseAddress) -> Configuration:
+    """The platform's configuration as it stands."""
+    reader = open_database_reader(address)
     try:
-        secrets = read_configuration(reader, wall_ms=SystemClock().wall_ms()).secrets
+        return read_configuration(reader, wall_ms=SystemClock().wall_ms())
     finally:
         reader.close()
-    return secrets.get("duplicates")

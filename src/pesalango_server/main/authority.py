@@ -1,7 +1,6 @@
 """A local authority and the certificates that it signs, for tests and networks of one's own."""
 
 import ipaddress
-import os
 import re
 import secrets
 from collections.abc import Sequence
@@ -15,6 +14,8 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from pesalango_server.main.files import write_whole
 
 AUTHORITY_DAYS: Final = 3_650
 CERTIFICATE_DAYS_MAX: Final = 825
@@ -70,15 +71,17 @@ def issue_certificate(directory: Path, names: Sequence[str], *, days: int) -> Is
             _refuse_foreign(paths["server.pem"], None)
             authority = _make_authority(now)
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _write(paths["authority.key"], _encode_key(authority.key), mode=0o600, replaces=False)
-            _write(paths["authority.pem"], _encode(authority.certificate), mode=0o644)
+            write_whole(
+                paths["authority.key"], _encode_key(authority.key), mode=0o600, replaces=False
+            )
+            write_whole(paths["authority.pem"], _encode(authority.certificate), mode=0o644)
         else:
             _refuse_foreign(paths["server.pem"], authority.certificate)
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = _sign(authority, key, all_names, now, days)
         chain = _encode(certificate) + _encode(authority.certificate)
-        _write(directory / "server.key", _encode_key(key), mode=0o600)
-        _write(paths["server.pem"], chain, mode=0o644)
+        write_whole(directory / "server.key", _encode_key(key), mode=0o600)
+        write_whole(paths["server.pem"], chain, mode=0o644)
     except OSError as error:
         place = error.filename or directory
         raise AuthorityFailed(f"{place} cannot be used: {error.strerror or error}") from error
@@ -251,21 +254,3 @@ def _encode_key(key: ec.EllipticCurvePrivateKey) -> bytes:
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     )
-
-
-def _write(path: Path, content: bytes, *, mode: int, replaces: bool = True) -> None:
-    """Write a file whole or not at all; nobody ever sees it with another mode."""
-    fresh = path.with_name(f"{path.name}.{secrets.token_hex(4)}.new")
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        if replaces:
-            fresh.replace(path)
-        else:
-            # Unlike a rename, a link never takes the place of what is there.
-            path.hardlink_to(fresh)
-    finally:
-        fresh.unlink(missing_ok=True)

@@ -45,7 +45,7 @@ from pesalango_server.main.credentials import (
     EnvironmentCredentials,
 )
 from pesalango_server.main.engines import EngineUnit
-from pesalango_server.main.server import ServerFailed
+from pesalango_server.main.failures import ServerFailed
 from pesalango_server.sandbox.seed import (
     ALL_PRODUCTS,
     ORGANISATION_CODES,

@@ -1,9 +1,10 @@
 """`credentials.json`: what `up` leaves in the data directory for whoever works on this machine."""
 
-import os
 from pathlib import Path
 
 import msgspec
+
+from pesalango_server.main.files import write_whole
 
 FILE_NAME = "credentials.json"
 USER_APPLICATION = "first-application"
@@ -45,11 +46,4 @@ def read_credentials(path: Path) -> Credentials | None:
 def write_credentials(path: Path, credentials: Credentials) -> None:
     """Replace the file at once: no reader ever sees half of it, and nobody else can read it."""
     body = msgspec.json.format(msgspec.json.encode(credentials), indent=2) + b"\n"
-    fresh = path.with_suffix(".new")
-    fresh.unlink(missing_ok=True)
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(body)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
+    write_whole(path, body, mode=0o600)

@@ -5,6 +5,7 @@ as far as the settings need and the system lets us, and a worker takes on no mor
 leave it what it needs for itself: one too many is refused with an answer, not by the system.
 """
 
+import errno
 import os
 import resource
 
@@ -17,6 +18,8 @@ _DESCRIPTORS_PER_READER = 3
 """A SQLite database, its log, and the index of that; a connection to PostgreSQL is one."""
 
 _DATABASES = 3
+
+_NONE_LEFT = frozenset({errno.EMFILE, errno.ENFILE})
 
 
 def count_own_descriptors(settings: Settings) -> int:
@@ -56,9 +59,10 @@ def count_free(*, up_to: int) -> int:
     taken: list[int] = []
     try:
         while len(taken) < up_to:
-            taken.append(os.dup(0))
-    except OSError:
-        pass
+            taken.append(os.open(os.devnull, os.O_RDONLY))
+    except OSError as error:
+        if error.errno not in _NONE_LEFT:
+            raise
     finally:
         for descriptor in taken:
             os.close(descriptor)

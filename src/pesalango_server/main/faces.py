@@ -1,7 +1,6 @@
 """Listening sockets of a worker: one uvicorn server each, and the application behind it."""
 
 import asyncio
-import contextlib
 import socket
 from typing import Any
 
@@ -29,13 +28,11 @@ from pesalango_server.main.descriptors import bound_connections, count_free
 from pesalango_server.main.plan import WorkerPlan
 from pesalango_server.sandbox.seed import Seed
 from pesalango_server.storage.migrations import list_migrations
-from pesalango_server.telemetry import Metrics
+from pesalango_server.telemetry import Metrics, NowAndThen
 
 LOOK_EVERY_S = 1.0
 FREE_DESCRIPTORS_MIN = 8
 """So many descriptors must be free before a worker that had none left accepts again."""
-
-TOLD_AGAIN_AFTER_MS = 10_000
 
 _SANDBOX_PATHS = ("/sandbox/",)
 _OPERATOR_PATHS = (*_SANDBOX_PATHS, "/openapi/")
@@ -58,6 +55,7 @@ class Face:
         state: ServerState,
         tls: TlsContext | None,
         bounds: ProtocolBounds,
+        now_and_then: NowAndThen,
     ) -> None:
         self._server = uvicorn.Server(config)
         self._server.server_state = state
@@ -71,6 +69,7 @@ class Face:
                 connections=state.connections,
                 connections_max=bounds.connections_max,
                 deadline_ms=bounds.request_deadline_ms,
+                now_and_then=now_and_then,
             )
             if tls is not None
             else None
@@ -151,7 +150,7 @@ class Faces:
         connections_max = bound_connections(plan.settings, bounds=len(states))
         settings = msgspec.structs.replace(plan.settings, connections_max=connections_max)
         bounds = make_bounds(settings)
-        self._clock = context.clock
+        self._now_and_then = NowAndThen(context.clock)
         self._looking: asyncio.Task[None] | None = None
         self._faces = [
             Face(
@@ -169,6 +168,7 @@ class Faces:
                 state=states[face.serves_gateway],
                 tls=self.tls if face.is_tls else None,
                 bounds=bounds,
+                now_and_then=self._now_and_then,
             )
             for face in plan.faces
         ]
@@ -187,7 +187,6 @@ class Faces:
         them but turn them away.
         """
         is_paused = False
-        tell_again_at_ms = 0
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
             free = count_free(up_to=FREE_DESCRIPTORS_MIN)
@@ -196,20 +195,29 @@ class Faces:
                 if free == FREE_DESCRIPTORS_MIN or not any(
                     face.connections for face in self._faces
                 ):
-                    with contextlib.suppress(OSError):
-                        for face in self._faces:
-                            await face.resume()
-                        is_paused = False
+                    is_paused = not await self._resume()
             elif not free:
-                for face in self._faces:
-                    face.pause()
+                self._pause()
                 is_paused = True
-                if self._clock.monotonic_ms() >= tell_again_at_ms:
-                    tell_again_at_ms = self._clock.monotonic_ms() + TOLD_AGAIN_AFTER_MS
+                if self._now_and_then.may_tell("descriptors_used_up"):
                     log.error(
                         "descriptors_used_up",
                         reason="no file descriptor is left (ulimit -n); new callers have to wait",
                     )
+
+    def _pause(self) -> None:
+        for face in self._faces:
+            face.pause()
+
+    async def _resume(self) -> bool:
+        """Whether everybody is accepted again; where one address cannot, none of them does."""
+        try:
+            for face in self._faces:
+                await face.resume()
+        except OSError:
+            self._pause()
+            return False
+        return True
 
     async def stop(self) -> None:
         """Accept nothing more; return when every call has its answer."""

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from pesalango_server.gateway.exposure import ExposedInTheClear, check_exposure
 from pesalango_server.http.tls import TlsUnusable
-from pesalango_server.main.server import Listener, ServerFailed
+from pesalango_server.main.failures import ServerFailed
+from pesalango_server.main.server import Listener
 from pesalango_server.settings import ListenAddress, Settings, environment_name, parse_listen
 
 if TYPE_CHECKING:

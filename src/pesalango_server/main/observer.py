@@ -4,10 +4,7 @@ import structlog
 
 from pesalango_server.kernel.clock import Clock
 from pesalango_server.storage.database import CommitUnknown, StorageUnavailable
-from pesalango_server.telemetry import Metrics
-
-REPEATED_WITHIN_MS = 10_000
-"""The same trouble is logged once in so long: a database that is away would fill the disk."""
+from pesalango_server.telemetry import Metrics, NowAndThen
 
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 _SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 5)
@@ -20,7 +17,6 @@ class Observer:
 
     def __init__(self, database: str, clock: Clock, metrics: Metrics) -> None:
         self._database = database
-        self._clock = clock
         self._size = metrics.histogram(
             "batch_commands", "Commands in a batch.", bounds=_SIZES, database=database
         )
@@ -30,7 +26,7 @@ class Observer:
             bounds=_SECONDS,
             database=database,
         )
-        self._seen: dict[str, int] = {}
+        self._now_and_then = NowAndThen(clock)
         self._recovery_is_told = True
 
     def observe_batch(self, *, commands: int, duration_ms: float) -> None:
@@ -40,11 +36,8 @@ class Observer:
 
     def observe_trouble(self, event: str, error: BaseException | None) -> None:
         """See `EngineObserver.observe_trouble`."""
-        now_ms = self._clock.monotonic_ms()
-        kind = f"{event}/{type(error).__name__}"
-        if now_ms - self._seen.get(kind, -REPEATED_WITHIN_MS) < REPEATED_WITHIN_MS:
+        if not self._now_and_then.may_tell(f"{event}/{type(error).__name__}"):
             return
-        self._seen[kind] = now_ms
         self._recovery_is_told = False
         # What the database said is all there is to know; only a defect of ours needs its trace.
         trace = None if isinstance(error, StorageUnavailable | CommitUnknown) else error

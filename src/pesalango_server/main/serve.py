@@ -7,16 +7,17 @@ from pesalango_server.applications.commands import AddAdminToken
 from pesalango_server.applications.keys import CredentialHasher, make_admin_token
 from pesalango_server.kernel.clock import Clock, SystemClock
 from pesalango_server.kernel.message import Done, Refused
-from pesalango_server.main.agreement import require_one_installation
+from pesalango_server.main.agreement import read_platform, require_one_installation
 from pesalango_server.main.bootstrap import Bootstrap
 from pesalango_server.main.engines import EngineUnit
+from pesalango_server.main.failures import ServerFailed
 from pesalango_server.main.listening import (
     list_serve_addresses,
     open_listeners,
     read_certificate,
 )
-from pesalango_server.main.server import Server, ServerFailed
-from pesalango_server.main.up import make_engines, open_places, read_platform
+from pesalango_server.main.server import Server
+from pesalango_server.main.up import make_engines, open_places
 from pesalango_server.settings import Settings
 from pesalango_server.storage.address import DatabaseAddress
 from pesalango_server.storage.migrations import check_schema
@@ -57,32 +58,28 @@ class Serve:
             for database in databases.values():
                 check_schema(database)
             require_one_installation(databases)
-            servers: list[Server] = []
+            server = Server(
+                self._settings,
+                clock=self._clock,
+                addresses=databases,
+                listeners=listeners,
+                is_demonstration=False,
+                certificate=certificate,
+                look_after_database=places.look_after,
+            )
             engines = make_engines(
                 self._settings,
                 databases,
-                lambda name, error: servers[0].engine_ended(name, error),  # noqa: PLW0108 - made later
+                server.engine_ended,
                 clock=self._clock,
                 needs_clock_confirmation=True,
             )
             prepare_installation(engines["platform"], databases["platform"], self._settings)
-            servers.append(
-                Server(
-                    self._settings,
-                    clock=self._clock,
-                    addresses=databases,
-                    engines=list(engines.values()),
-                    listeners=listeners,
-                    is_demonstration=False,
-                    certificate=certificate,
-                    look_after_database=places.look_after,
-                )
-            )
-            servers[0].start()
+            server.start(list(engines.values()))
             *public, admin = [listener.url for listener in listeners]
             self._say(f"The operator's API is served at {', '.join(public)}.")
             self._say(f"The admin API is served at {admin}/admin/v1.")
-            return servers[0].run()
+            return server.run()
 
 
 def prepare_installation(

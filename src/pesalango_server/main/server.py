@@ -7,13 +7,10 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from shutil import rmtree
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -25,12 +22,13 @@ from pesalango_server.kernel.clock import Clock
 from pesalango_server.link.channel import Channel
 from pesalango_server.main.descriptors import raise_limit
 from pesalango_server.main.engines import EngineUnit
+from pesalango_server.main.failures import ServerFailed
 from pesalango_server.main.memory import settle_garbage_collector
 from pesalango_server.main.plan import FacePlan, TlsPlan, WorkerPlan, send_plan
 from pesalango_server.main.worker import run_worker
 from pesalango_server.settings import ListenAddress, Settings
 from pesalango_server.storage.address import DatabaseAddress
-from pesalango_server.telemetry import forget_process
+from pesalango_server.telemetry import NowAndThen, forget_process
 
 if TYPE_CHECKING:
     # What reads certificates takes a while to load, and is needed for TLS alone.
@@ -44,14 +42,8 @@ START_AGAIN_AFTER_MS = 1_000
 
 STOP_WITHIN_S = 2.0
 WATCH_EVERY_S = 1.0
-TOLD_AGAIN_AFTER_MS = 10_000
-METRICS_DIR_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
 log = structlog.get_logger("server")
-
-
-class ServerFailed(Exception):
-    """The server cannot start or go on; the message says what to do."""
 
 
 class Listener:
@@ -111,7 +103,10 @@ class Listener:
 
 
 class Server:
-    """Owns the engines and the workers. Everything but `run` is called by its thread alone."""
+    """Owns the engines and the workers.
+
+    Everything but `engine_ended` and `fail` is called by one thread alone.
+    """
 
     def __init__(
         self,
@@ -119,19 +114,18 @@ class Server:
         *,
         clock: Clock,
         addresses: dict[str, DatabaseAddress],
-        engines: Sequence[EngineUnit],
         listeners: Sequence[Listener],
         is_demonstration: bool,
         certificate: "CertificateKeeper | None" = None,
         look_after_database: Callable[[], str | None] = lambda: None,
     ) -> None:
-        """`look_after_database` is called once a second, and says what it found amiss, if it did."""
+        """`look_after_database` is called once a second at least, and says what it found amiss."""
         self._certificate = certificate
         self._look_after_database = look_after_database
         self._settings = settings
         self._clock = clock
         self._addresses = addresses
-        self._engines = engines
+        self._engines: Sequence[EngineUnit] = ()
         self._listeners = listeners
         self._is_demonstration = is_demonstration
         self._events: queue.SimpleQueue[tuple[str, object]] = queue.SimpleQueue()
@@ -139,8 +133,7 @@ class Server:
         self._workers: dict[int, subprocess.Popen[bytes]] = {}
         self._restarts: deque[int] = deque()
         self._is_stopping = False
-        self._tell_again_at_ms: dict[str, int] = {}
-        self._metrics_dir = os.environ.get(METRICS_DIR_VARIABLE)
+        self._now_and_then = NowAndThen(clock)
 
     def engine_ended(self, name: str, error: BaseException | None) -> None:
         """An engine's thread ended (called from it)."""
@@ -151,10 +144,10 @@ class Server:
             with contextlib.suppress(OSError):
                 sys.stderr.flush()
             os._exit(70)
-        self._events.put(("engine_ended", name))
 
-    def start(self) -> None:
-        """Start engines and workers."""
+    def start(self, engines: Sequence[EngineUnit]) -> None:
+        """Start engines and workers. Raises `ServerFailed`."""
+        self._engines = engines
         settle_garbage_collector()
         raise_limit(
             self._settings, bounds=len({listener.serves_gateway for listener in self._listeners})
@@ -163,16 +156,16 @@ class Server:
             listener.listen()
         for unit in self._engines:
             unit.start()
-        if not self._settings.workers:
-            self._start_worker_within()
-        for number in range(1, self._settings.workers + 1):
-            try:
+        try:
+            if not self._settings.workers:
+                self._start_worker_within()
+            for number in range(1, self._settings.workers + 1):
                 self._start_worker(number)
-            except OSError as error:
-                self.stop()
-                raise ServerFailed(
-                    f"a worker cannot be started: {error.strerror}; see to that, and start again"
-                ) from error
+        except OSError as error:
+            self.stop()
+            raise ServerFailed(
+                f"a worker cannot be started: {error.strerror}; see to that, and start again"
+            ) from error
 
     def _start_worker_within(self) -> None:
         """`--workers 0`: the worker is a thread of this process, its links carry the same frames."""
@@ -259,7 +252,7 @@ class Server:
             daemon=True,
         ).start()
 
-    def run(self, *, on_started: threading.Event | None = None) -> int:
+    def run(self) -> int:
         """Supervise until a signal or a failure; the process's exit status."""
         events: dict[int, str] = {signal.SIGINT.value: "stop", signal.SIGTERM.value: "stop"}
         if self._certificate is not None:
@@ -274,8 +267,6 @@ class Server:
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler)
-            if on_started is not None:
-                on_started.set()
 
     def _supervise(self) -> int:
         while True:
@@ -283,11 +274,12 @@ class Server:
                 event, detail = self._events.get(timeout=WATCH_EVERY_S)
             except queue.Empty:
                 event, detail = "", None
-                if reason := self._look_after_database():
-                    self._tell_now_and_then("postgres_started_again", reason=reason)
             if event == "stop":
                 self.stop()
                 return 0
+            # After each event too: where workers cannot be started there is no quiet second.
+            if reason := self._look_after_database():
+                self._tell_now_and_then("postgres_started_again", reason=reason)
             if event == "renew_certificate" and self._certificate is not None:
                 self._certificate.renew()
             if event == "fail":
@@ -308,10 +300,7 @@ class Server:
                 self._start_worker_again(detail)
 
     def _tell_now_and_then(self, event: str, **details: object) -> None:
-        """Log what may be so every second, for long, once in a while."""
-        now_ms = self._clock.monotonic_ms()
-        if now_ms >= self._tell_again_at_ms.get(event, 0):
-            self._tell_again_at_ms[event] = now_ms + TOLD_AGAIN_AFTER_MS
+        if self._now_and_then.may_tell(event):
             log.error(event, **details)
 
     def _start_worker_again(self, number: int) -> None:
@@ -361,22 +350,6 @@ class Server:
             self._worker_within.join(max(0.0, until - time.monotonic()))
         for unit in self._engines:
             unit.join(max(0.1, until - time.monotonic()))
-        if self._metrics_dir is not None:
-            rmtree(self._metrics_dir, ignore_errors=True)
-
-
-def prepare_metrics_dir() -> str | None:
-    """Where all processes of this server keep their counters; before prometheus is imported.
-
-    None where there is no room for it: each process then keeps its own to itself.
-    """
-    os.environ.pop(METRICS_DIR_VARIABLE, None)
-    try:
-        directory = tempfile.mkdtemp(prefix=f"pesalango-metrics-{os.getpid()}-")
-    except OSError:
-        return None
-    os.environ[METRICS_DIR_VARIABLE] = directory
-    return directory
 
 
 def _command_type(database: str) -> Any:
@@ -387,18 +360,3 @@ def _command_type(database: str) -> Any:
     for type_ in types[1:]:
         union = union | type_
     return union
-
-
-def make_data_dir(path: Path) -> None:
-    """The data directory, readable by nobody else. Raises `ServerFailed`."""
-    try:
-        if not path.exists():
-            path.mkdir(parents=True)
-            path.chmod(0o700)
-        elif not any(path.iterdir()):
-            path.chmod(0o700)
-    except OSError as error:
-        raise ServerFailed(
-            f"the data directory {path} cannot be made or used: {error.strerror}; "
-            "choose another --data-dir"
-        ) from error

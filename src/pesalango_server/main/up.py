@@ -11,35 +11,33 @@ from typing import NamedTuple
 
 import structlog
 
-from pesalango_server.applications.model import Configuration
-from pesalango_server.applications.store import read_configuration
 from pesalango_server.catalog.markets import MARKETS
 from pesalango_server.gateway.self_check import SelfCheckReport, run_self_check
 from pesalango_server.kernel.clock import Clock, SystemClock
-from pesalango_server.main.agreement import require_one_installation
+from pesalango_server.main.agreement import read_platform, require_one_installation
 from pesalango_server.main.bootstrap import Bootstrap
 from pesalango_server.main.credentials import Credentials, read_credentials, write_credentials
 from pesalango_server.main.doors import Doors
 from pesalango_server.main.engines import EngineUnit
+from pesalango_server.main.failures import ServerFailed, make_data_dir
 from pesalango_server.main.listening import (
     list_up_addresses,
     open_listeners,
     read_certificate,
 )
 from pesalango_server.main.observer import Observer
-from pesalango_server.main.server import Server, ServerFailed, make_data_dir
+from pesalango_server.main.server import Server
 from pesalango_server.sandbox.seed import SELF_CHECK_CUSTOMER, SELF_CHECK_ORGANISATION
 from pesalango_server.settings import Settings
 from pesalango_server.storage.address import (
     DatabaseAddress,
     check_durability,
     list_addresses,
-    open_database_reader,
 )
 from pesalango_server.storage.bundled import BundledLimits, BundledPostgres
 from pesalango_server.storage.lockfile import DirectoryLock
 from pesalango_server.storage.migrations import migrate
-from pesalango_server.telemetry import Metrics
+from pesalango_server.telemetry import Metrics, NowAndThen
 
 READY_WITHIN_S = 30
 
@@ -111,15 +109,6 @@ def make_engines(
     return units
 
 
-def read_platform(address: DatabaseAddress) -> Configuration:
-    """The configuration as it stands."""
-    reader = open_database_reader(address)
-    try:
-        return read_configuration(reader, wall_ms=SystemClock().wall_ms())
-    finally:
-        reader.close()
-
-
 class Up:
     """One run of `up`; `say` is told, line by line, what a person should read.
 
@@ -154,29 +143,26 @@ class Up:
         for address in addresses.values():
             migrate(address)
         require_one_installation(addresses)
-        server_box: list[Server] = []
+        server = Server(
+            self._settings,
+            clock=self._clock,
+            addresses=addresses,
+            listeners=doors.listeners,
+            is_demonstration=True,
+            certificate=doors.certificate,
+            look_after_database=places.look_after,
+        )
         engines = make_engines(
             self._settings,
             addresses,
-            lambda name, error: server_box[0].engine_ended(name, error),  # noqa: PLW0108 - made later
+            server.engine_ended,
             clock=self._clock,
             needs_clock_confirmation=False,
         )
         credentials, self_check_key, notes = self._prepare(
             engines["platform"], addresses["platform"], doors
         )
-        server = Server(
-            self._settings,
-            clock=self._clock,
-            addresses=addresses,
-            engines=list(engines.values()),
-            listeners=doors.listeners,
-            is_demonstration=True,
-            certificate=doors.certificate,
-            look_after_database=places.look_after,
-        )
-        server_box.append(server)
-        server.start()
+        server.start(list(engines.values()))
         checking = threading.Thread(
             target=self._check_and_tell,
             args=(server, doors, credentials, self_check_key, notes, started),
@@ -233,6 +219,7 @@ class Up:
         """The self-check's report; None once it has failed for so long that the server ends."""
         until = time.monotonic() + READY_WITHIN_S
         pause = threading.Event()
+        now_and_then = NowAndThen(self._clock)
         while True:
             try:
                 for listener in doors.listeners:
@@ -251,7 +238,8 @@ class Up:
                 if time.monotonic() > until:
                     server.fail(f"the self-check failed: {error}")
                     return None
-                log.warning("self_check_repeated", reason=str(error))
+                if now_and_then.may_tell("self_check_repeated"):
+                    log.warning("self_check_repeated", reason=str(error))
                 pause.wait(0.5)
 
     def _tell(

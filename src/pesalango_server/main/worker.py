@@ -28,10 +28,9 @@ from pesalango_server.main.renewals import follow_renewals
 from pesalango_server.storage.address import DatabaseAddress, open_database_reader
 from pesalango_server.storage.database import Reader, StorageError, StorageUnavailable
 from pesalango_server.storage.pool import ReaderPool
-from pesalango_server.telemetry import Metrics, configure_logging
+from pesalango_server.telemetry import Metrics, NowAndThen, configure_logging
 
 REFRESH_MS = 500
-TOLD_AGAIN_AFTER_MS = 10_000
 DRAIN_WITHIN_S = 2.2
 
 log = structlog.get_logger("worker")
@@ -109,19 +108,21 @@ class Worker:
 
     async def _read_configuration(self, pool: ReaderPool) -> Configuration:
         """The first snapshot, once the database is there: that it is away is no reason to die."""
+        now_and_then = NowAndThen(self._clock)
         while True:
             try:
                 return await pool.use(
                     lambda reader: read_configuration(reader, wall_ms=self._clock.wall_ms())
                 )
             except StorageUnavailable as error:
-                log.warning("configuration_not_read", reason=str(error))
+                if now_and_then.may_tell("configuration_not_read"):
+                    log.warning("configuration_not_read", reason=str(error))
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._drain_asked.wait(), REFRESH_MS / 1000)
                 raise SystemExit(0)
 
     async def _refresh_for_ever(self, configuration: ConfigurationHolder) -> None:
-        tell_again_at_ms = 0
+        now_and_then = NowAndThen(self._clock)
         while True:
             await asyncio.sleep(REFRESH_MS / 1000)
             try:
@@ -129,9 +130,7 @@ class Worker:
             except Exception as error:
                 # Whatever it is, the next look may find it mended; a worker that stopped looking
                 # would serve what is no longer in force. It looks often, and tells now and then.
-                now_ms = self._clock.monotonic_ms()
-                if now_ms >= tell_again_at_ms:
-                    tell_again_at_ms = now_ms + TOLD_AGAIN_AFTER_MS
+                if now_and_then.may_tell("configuration_not_read"):
                     trace = None if isinstance(error, StorageError) else error
                     log.warning("configuration_not_read", reason=str(error), exc_info=trace)
 

@@ -2,15 +2,25 @@
 
 from pesalango_server.telemetry.logs import configure_logging, mask_event
 from pesalango_server.telemetry.masking import mask_text, mask_value
-from pesalango_server.telemetry.metrics import Counter, Gauge, Histogram, Metrics, forget_process
+from pesalango_server.telemetry.metrics import (
+    Counter,
+    Gauge,
+    Histogram,
+    Metrics,
+    forget_process,
+    hold_metrics_dir,
+)
+from pesalango_server.telemetry.now_and_then import NowAndThen
 
 __all__ = [
     "Counter",
     "Gauge",
     "Histogram",
     "Metrics",
+    "NowAndThen",
     "configure_logging",
     "forget_process",
+    "hold_metrics_dir",
     "mask_event",
     "mask_text",
     "mask_value",

@@ -11,9 +11,11 @@ their room is taken beforehand; where there is none, a process keeps its metrics
 
 import contextlib
 import os
+import shutil
+import tempfile
 import threading
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -37,6 +39,28 @@ _FILE_BYTES: Final = 512 * 1024
 """Several times what all operations, codes and environments take up together."""
 
 log = structlog.get_logger("metrics")
+
+
+@contextlib.contextmanager
+def hold_metrics_dir() -> Iterator[None]:
+    """Where all processes of this server keep their counters; it goes with the server, however far
+    the start came. Before the first metric is made.
+
+    Without room for it each process keeps its own to itself. Directories of others stay, dead ones
+    too: whose one is cannot be told for certain.
+    """
+    os.environ.pop(_DIRECTORY_VARIABLE, None)
+    try:
+        directory = tempfile.mkdtemp(prefix=f"pesalango-metrics-{os.getpid()}-")
+    except OSError:
+        yield
+        return
+    os.environ[_DIRECTORY_VARIABLE] = directory
+    try:
+        yield
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
 
 T = TypeVar("T")
 
