@@ -10,19 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.books import add_customers, check_audit, compare_books, read_books, write_out
-from bench.comparison import (
-    Comparison,
-    Sample,
-    Turn,
-    compare,
-    count_accepted,
-    list_results,
-    sum_up,
-    take_turns,
-)
+from bench.books import add_customers, check_audit, write_out
+from bench.comparison import Comparison, Sample, Turn, sum_up
 from bench.load import run_generators
-from bench.payments import check_answers
+from bench.payments import compare_payments
 from bench.plan import CONNECTIONS_SHARED, ONE_ENGINE, TWO_ENGINES, Plan
 from bench.server import Server, build_load, open_bearer, run_server
 from pesalango_server.storage.bundled import BundledPostgres
@@ -64,16 +55,8 @@ def compare_engines(first: Server, second: Server, plan: Plan) -> Comparison:
         Turn(ONE_ENGINE, lambda: pay_at([first] * GENERATORS)),
         Turn(TWO_ENGINES, lambda: pay_at([first, second])),
     ]
-    before = read_books(first, credentials)
-    taken = take_turns(turns, rounds=plan.rounds)
-    results = list_results(taken)
-    return compare(
-        turns,
-        taken,
-        note=f"{CONNECTIONS_SHARED} connections in all.",
-        checks=[
-            check_answers(results),
-            compare_books(before, read_books(first, credentials), accepted=count_accepted(results)),
-            check_audit(first, seconds_max=plan.audit_seconds_max),
-        ],
+    comparison = compare_payments(
+        first, turns, plan, note=f"{CONNECTIONS_SHARED} connections in all."
     )
+    comparison.checks.append(check_audit(first, seconds_max=plan.audit_seconds_max))
+    return comparison

@@ -7,19 +7,10 @@ row; the engine updates it once a batch.
 
 from __future__ import annotations
 
-from bench.books import compare_books, read_books, write_out
-from bench.comparison import (
-    Comparison,
-    Sample,
-    Turn,
-    compare,
-    count_accepted,
-    list_results,
-    sum_up,
-    take_turns,
-)
+from bench.books import write_out
+from bench.comparison import Comparison, Sample, Turn, sum_up
 from bench.load import run_generator
-from bench.payments import check_answers
+from bench.payments import compare_payments
 from bench.plan import CONNECTIONS_TOLD, HOT_PGBENCH, HOT_ROW, Plan
 from bench.server import Server, build_load, open_bearer
 from bench.yardstick import Yardstick
@@ -47,17 +38,4 @@ def measure_hot_row(server: Server, yardstick: Yardstick, plan: Plan) -> Compari
         return Sample(value=yardstick.measure(seconds=plan.turn_seconds))
 
     turns = [Turn(HOT_PGBENCH, run_pgbench), Turn(HOT_ROW, pay)]
-    before = read_books(server, credentials)
-    taken = take_turns(turns, rounds=plan.rounds)
-    results = list_results(taken)
-    return compare(
-        turns,
-        taken,
-        note=f"{CONNECTIONS_TOLD} connections.",
-        checks=[
-            check_answers(results),
-            compare_books(
-                before, read_books(server, credentials), accepted=count_accepted(results)
-            ),
-        ],
-    )
+    return compare_payments(server, turns, plan, note=f"{CONNECTIONS_TOLD} connections.")

@@ -9,19 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench.books import add_customers, compare_books, read_books
-from bench.comparison import (
-    Comparison,
-    Sample,
-    Turn,
-    compare,
-    count_accepted,
-    list_results,
-    sum_up,
-    take_turns,
-)
+from bench.books import add_customers
+from bench.comparison import Comparison, Sample, Turn, sum_up
 from bench.load import run_generators
-from bench.payments import check_answers
+from bench.payments import compare_payments
 from bench.plan import ALL_MARKETS, CONNECTIONS_SHARED, ONE_MARKET, Plan
 from bench.server import MARKET, Server, build_load, open_bearer
 from pesalango_server.catalog.markets import MARKETS
@@ -55,19 +46,10 @@ def measure_markets(server: Server, plan: Plan) -> Comparison:
         Turn(ONE_MARKET, lambda: pay_in([MARKET] * len(markets), customers * len(markets))),
         Turn(ALL_MARKETS, lambda: pay_in(markets, customers)),
     ]
-    before = read_books(server, credentials, markets=markets)
-    taken = take_turns(turns, rounds=plan.rounds)
-    results = list_results(taken)
-    return compare(
+    return compare_payments(
+        server,
         turns,
-        taken,
+        plan,
         note=f"{len(markets)} load generators of {CONNECTIONS_SHARED // len(markets)} connections.",
-        checks=[
-            check_answers(results),
-            compare_books(
-                before,
-                read_books(server, credentials, markets=markets),
-                accepted=count_accepted(results),
-            ),
-        ],
+        markets=markets,
     )

@@ -6,16 +6,25 @@ cores, so that whatever else the machine does meets both; a ratio compares figur
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from statistics import median
 
 import msgspec
 
 from bench.books import Check, compare_books, read_books, write_out
+from bench.comparison import (
+    Comparison,
+    Turn,
+    compare,
+    count_accepted,
+    list_results,
+    take_turns,
+)
 from bench.figures import Spread, measure_spread
 from bench.load import GeneratorResult, Load, run_generator
 from bench.plan import P99_US_MAX, Plan
 from bench.progress import say
-from bench.server import Server, build_load, open_bearer
+from bench.server import MARKET, Server, build_load, open_bearer
 from bench.yardstick import Yardstick
 
 
@@ -152,3 +161,24 @@ def check_answers(results: list[GeneratorResult]) -> Check:
         is_met=not others and answered > 0,
         detail=detail or f"{answered} answers",
     )
+
+
+def compare_payments(
+    server: Server,
+    turns: Sequence[Turn],
+    plan: Plan,
+    *,
+    note: str,
+    markets: Sequence[str] = (MARKET,),
+) -> Comparison:
+    """Turns whose payments all go into the books of `server`, which have to agree in the end."""
+    credentials = server.read_credentials()
+    before = read_books(server, credentials, markets=markets)
+    taken = take_turns(turns, rounds=plan.rounds)
+    results = list_results(taken)
+    after = read_books(server, credentials, markets=markets)
+    checks = [
+        check_answers(results),
+        compare_books(before, after, accepted=count_accepted(results)),
+    ]
+    return compare(turns, taken, note=note, checks=checks)

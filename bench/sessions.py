@@ -10,21 +10,11 @@ from __future__ import annotations
 from math import ceil
 from pathlib import Path
 
-from bench.books import compare_books, read_books
 from bench.ciphertexts import SPARE_SHARE, write_pool
-from bench.comparison import (
-    Comparison,
-    Sample,
-    Turn,
-    compare,
-    count_accepted,
-    list_results,
-    sum_up,
-    take_turns,
-)
+from bench.comparison import Comparison, Sample, Turn, sum_up
 from bench.decryptions import measure_decryptions
 from bench.load import run_generator
-from bench.payments import check_answers
+from bench.payments import compare_payments
 from bench.plan import CONNECTIONS_TOLD, DECRYPTIONS, NEW_SESSIONS, Plan
 from bench.server import Server, build_load
 
@@ -64,17 +54,9 @@ def measure_sessions(server: Server, directory: Path, plan: Plan) -> Comparison:
         return Sample(value=measured.decryptions_per_second)
 
     turns = [Turn(DECRYPTIONS, decrypt), Turn(NEW_SESSIONS, pay)]
-    before = read_books(server, credentials)
-    taken = take_turns(turns, rounds=plan.rounds)
-    results = list_results(taken)
-    return compare(
+    return compare_payments(
+        server,
         turns,
-        taken,
+        plan,
         note=f"{CONNECTIONS_TOLD} connections; the p99 is that of both calls together.",
-        checks=[
-            check_answers(results),
-            compare_books(
-                before, read_books(server, credentials), accepted=count_accepted(results)
-            ),
-        ],
     )

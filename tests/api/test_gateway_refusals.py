@@ -185,30 +185,64 @@ DOOR = (
     Row("source", 401, "Source not allowed", add_to("application", "source"), "source"),
 )
 
-C2B_ROWS = (
+READ = (
     *DOOR,
     Row("product of application", 400, "INS-997", add_to("application", "product"), "product"),
     Row("unreadable", 400, "INS-21", set_to(is_unreadable=True), "size"),
     Row("no object", 400, "INS-21", set_to(is_list=True), "size"),
-    Row("nested", 400, "INS-21", parameter("PurchasedItemsDesc", {"a": ["b"]}), "items"),
-    Row("missing", 400, "INS-20", parameter("PurchasedItemsDesc", None), "items"),
-    Row("empty", 400, "INS-20", parameter("PurchasedItemsDesc", ""), "items"),
-    Row("amount", 400, "INS-15", parameter("Amount", "10.001"), "amount"),
-    Row("number", 400, "INS-2051", parameter("CustomerMSISDN", "+255"), *CUSTOMER),
-    Row("currency", 400, "INS-26", parameter("Currency", "TZ1"), "currency"),
-    Row("code", 400, "INS-13", parameter("ServiceProviderCode", "A-1"), *ORGANISATION),
-    Row("reference", 400, "INS-17", parameter("TransactionReference", "x" * 21), "reference"),
-    Row("conversation", 400, "INS-28", parameter("ThirdPartyConversationID", "a,b"), "id"),
-    Row("items", 400, "INS-30", parameter("PurchasedItemsDesc", "Rice, two"), "items"),
+)
+"""What every operation but the session's asks before it looks at a parameter."""
+
+
+def unfilled(name: str, *touches: str) -> tuple[Row, ...]:
+    """What is found of a parameter that has to be there, before what it says."""
+    return (
+        Row("nested", 400, "INS-21", parameter(name, {"a": ["b"]}), *touches),
+        Row("missing", 400, "INS-20", parameter(name, None), *touches),
+        Row("empty", 400, "INS-20", parameter(name, ""), *touches),
+    )
+
+
+CURRENCY = Row("currency", 400, "INS-26", parameter("Currency", "TZ1"), "currency")
+REFERENCE = Row(
+    "reference", 400, "INS-17", parameter("TransactionReference", "x" * 21), "reference"
+)
+CONVERSATION = Row(
+    "conversation", 400, "INS-28", parameter("ThirdPartyConversationID", "a,b"), "id"
+)
+BESIDES = (
     Row("response url", 400, "INS-21", parameter("ResponseURL", "ftp://x.example/"), "url"),
     Row("country", 400, "INS-998", parameter("Country", "GHA"), "country"),
-    Row("other currency", 400, "INS-26", parameter("Currency", "GHS"), "currency"),
-    Row("duplicate", 409, "INS-10", set_to(is_repeated=True), "id", "product", "source", "foreign"),
-    Row("trigger", 408, "INS-9", parameter("CustomerMSISDN", "000000000002"), *CUSTOMER),
-    Row("nobody's code", 400, "INS-13", parameter("ServiceProviderCode", "NOBODY"), *ORGANISATION),
+)
+OTHER_CURRENCY = Row("other currency", 400, "INS-26", parameter("Currency", "GHS"), "currency")
+DUPLICATE = Row(
+    "duplicate", 409, "INS-10", set_to(is_repeated=True), "id", "product", "source", "foreign"
+)
+ACTING = (
     Row("suspended", 400, "INS-13", add_to("organisation", "suspended"), "suspended"),
     Row("foreign", 400, "INS-13", add_to("application", "organisation"), "foreign"),
-    Row("product of organisation", 400, "INS-997", add_to("organisation", "product"), "unserved"),
+)
+PRODUCT = Row(
+    "product of organisation", 400, "INS-997", add_to("organisation", "product"), "unserved"
+)
+
+C2B_ROWS = (
+    *READ,
+    *unfilled("PurchasedItemsDesc", "items"),
+    Row("amount", 400, "INS-15", parameter("Amount", "10.001"), "amount"),
+    Row("number", 400, "INS-2051", parameter("CustomerMSISDN", "+255"), *CUSTOMER),
+    CURRENCY,
+    Row("code", 400, "INS-13", parameter("ServiceProviderCode", "A-1"), *ORGANISATION),
+    REFERENCE,
+    CONVERSATION,
+    Row("items", 400, "INS-30", parameter("PurchasedItemsDesc", "Rice, two"), "items"),
+    *BESIDES,
+    OTHER_CURRENCY,
+    DUPLICATE,
+    Row("trigger", 408, "INS-9", parameter("CustomerMSISDN", "000000000002"), *CUSTOMER),
+    Row("nobody's code", 400, "INS-13", parameter("ServiceProviderCode", "NOBODY"), *ORGANISATION),
+    *ACTING,
+    PRODUCT,
     Row("nobody's number", 400, "INS-2051", parameter("CustomerMSISDN", "255999999999"), *CUSTOMER),
     Row("locked", 401, "INS-6", add_to("customer", "locked"), "locked"),
     Row("no approval", 408, "INS-9", add_to("customer", "never"), "silent"),
@@ -219,29 +253,22 @@ C2B_ROWS = (
 PAYEE = ("msisdn", "locked")
 
 B2C_ROWS = (
-    *DOOR,
-    Row("product of application", 400, "INS-997", add_to("application", "product"), "product"),
-    Row("unreadable", 400, "INS-21", set_to(is_unreadable=True), "size"),
-    Row("no object", 400, "INS-21", set_to(is_list=True), "size"),
-    Row("nested", 400, "INS-21", parameter("PaymentItemsDesc", {"a": ["b"]}), "items"),
-    Row("missing", 400, "INS-20", parameter("PaymentItemsDesc", None), "items"),
-    Row("empty", 400, "INS-20", parameter("PaymentItemsDesc", ""), "items"),
+    *READ,
+    *unfilled("PaymentItemsDesc", "items"),
     Row("amount", 400, "INS-15", parameter("Amount", "0.00"), "amount"),
     Row("number", 400, "INS-2051", parameter("CustomerMSISDN", "25570"), *PAYEE),
-    Row("currency", 400, "INS-26", parameter("Currency", "TZ1"), "currency"),
+    CURRENCY,
     Row("code", 400, "INS-13", parameter("ServiceProviderCode", "A-1"), *ORGANISATION, "poor"),
-    Row("reference", 400, "INS-17", parameter("TransactionReference", "x" * 21), "reference"),
-    Row("conversation", 400, "INS-28", parameter("ThirdPartyConversationID", "a,b"), "id"),
+    REFERENCE,
+    CONVERSATION,
     Row("items", 400, "INS-31", parameter("PaymentItemsDesc", "Rice, two"), "items"),
-    Row("response url", 400, "INS-21", parameter("ResponseURL", "ftp://x.example/"), "url"),
-    Row("country", 400, "INS-998", parameter("Country", "GHA"), "country"),
-    Row("other currency", 400, "INS-26", parameter("Currency", "GHS"), "currency"),
-    Row("duplicate", 409, "INS-10", set_to(is_repeated=True), "id", "product", "source", "foreign"),
+    *BESIDES,
+    OTHER_CURRENCY,
+    DUPLICATE,
     Row("trigger", 408, "INS-9", parameter("CustomerMSISDN", "000000000004"), *PAYEE),
     Row("nobody's code", 400, "INS-13", parameter("ServiceProviderCode", "NOBODY"), *ORGANISATION, "poor"),
-    Row("suspended", 400, "INS-13", add_to("organisation", "suspended"), "suspended"),
-    Row("foreign", 400, "INS-13", add_to("application", "organisation"), "foreign"),
-    Row("product of organisation", 400, "INS-997", add_to("organisation", "product"), "unserved"),
+    *ACTING,
+    PRODUCT,
     Row("nobody's number", 400, "INS-2051", parameter("CustomerMSISDN", "255999999999"), *PAYEE),
     Row("locked", 401, "INS-6", add_to("customer", "locked"), "locked"),
     Row("balance", 422, "INS-2006", add_to("organisation", "poor"), "poor"),
@@ -250,31 +277,24 @@ B2C_ROWS = (
 RECEIVER = ("receiver", "closed")
 
 B2B_ROWS = (
-    *DOOR,
-    Row("product of application", 400, "INS-997", add_to("application", "product"), "product"),
-    Row("unreadable", 400, "INS-21", set_to(is_unreadable=True), "size"),
-    Row("no object", 400, "INS-21", set_to(is_list=True), "size"),
-    Row("nested", 400, "INS-21", parameter("PurchasedItemsDesc", {"a": ["b"]}), "items"),
-    Row("missing", 400, "INS-20", parameter("PurchasedItemsDesc", None), "items"),
-    Row("empty", 400, "INS-20", parameter("PurchasedItemsDesc", ""), "items"),
+    *READ,
+    *unfilled("PurchasedItemsDesc", "items"),
     Row("amount", 400, "INS-15", parameter("Amount", "10."), "amount"),
     Row("receiver", 400, "INS-13", parameter("ReceiverPartyCode", "A-1"), *RECEIVER),
-    Row("currency", 400, "INS-26", parameter("Currency", "TZ1"), "currency"),
+    CURRENCY,
     Row("code", 400, "INS-13", parameter("PrimaryPartyCode", "A-1"), *ORGANISATION, "poor"),
-    Row("reference", 400, "INS-17", parameter("TransactionReference", "x" * 21), "reference"),
-    Row("conversation", 400, "INS-28", parameter("ThirdPartyConversationID", "a,b"), "id"),
+    REFERENCE,
+    CONVERSATION,
     Row("items", 400, "INS-30", parameter("PurchasedItemsDesc", "Rice, two"), "items"),
-    Row("response url", 400, "INS-21", parameter("ResponseURL", "ftp://x.example/"), "url"),
-    Row("country", 400, "INS-998", parameter("Country", "GHA"), "country"),
-    Row("other currency", 400, "INS-26", parameter("Currency", "GHS"), "currency"),
-    Row("duplicate", 409, "INS-10", set_to(is_repeated=True), "id", "product", "source", "foreign"),
+    *BESIDES,
+    OTHER_CURRENCY,
+    DUPLICATE,
     Row("trigger", 408, "INS-9", parameter("ReceiverPartyCode", "000004"), *RECEIVER),
     Row("nobody's code", 400, "INS-13", parameter("PrimaryPartyCode", "NOBODY"), *ORGANISATION, "poor"),
-    Row("suspended", 400, "INS-13", add_to("organisation", "suspended"), "suspended"),
-    Row("foreign", 400, "INS-13", add_to("application", "organisation"), "foreign"),
+    *ACTING,
     Row("nobody's receiver", 400, "INS-13", parameter("ReceiverPartyCode", "NOBODY"), *RECEIVER),
     Row("closed receiver", 400, "INS-13", add_to("receiver", "suspended"), "closed"),
-    Row("product of organisation", 400, "INS-997", add_to("organisation", "product"), "unserved"),
+    PRODUCT,
     Row("balance", 422, "INS-2006", add_to("organisation", "poor"), "poor"),
 )  # fmt: skip
 
@@ -289,25 +309,18 @@ def of_others(request: Request) -> None:
 ORIGINAL = ("transaction", "past", "payee")
 
 REVERSAL_ROWS = (
-    *DOOR,
-    Row("product of application", 400, "INS-997", add_to("application", "product"), "product"),
-    Row("unreadable", 400, "INS-21", set_to(is_unreadable=True), "size"),
-    Row("no object", 400, "INS-21", set_to(is_list=True), "size"),
-    Row("nested", 400, "INS-21", parameter("TransactionID", {"a": ["b"]}), *ORIGINAL),
-    Row("missing", 400, "INS-20", parameter("TransactionID", None), *ORIGINAL),
-    Row("empty", 400, "INS-20", parameter("TransactionID", ""), *ORIGINAL),
+    *READ,
+    *unfilled("TransactionID", *ORIGINAL),
     Row("amount", 400, "INS-15", parameter("ReversalAmount", "1e1"), "amount"),
     Row("transaction", 400, "INS-18", parameter("TransactionID", "A-1"), *ORIGINAL),
     Row("code", 400, "INS-13", parameter("ServiceProviderCode", "A-1"), *ORGANISATION),
-    Row("conversation", 400, "INS-28", parameter("ThirdPartyConversationID", "a,b"), "id"),
-    Row("response url", 400, "INS-21", parameter("ResponseURL", "ftp://x.example/"), "url"),
-    Row("country", 400, "INS-998", parameter("Country", "GHA"), "country"),
-    Row("duplicate", 409, "INS-10", set_to(is_repeated=True), "id", "product", "source", "foreign"),
+    CONVERSATION,
+    *BESIDES,
+    DUPLICATE,
     Row("trigger", 422, "INS-2006", parameter("TransactionID", "0000000000005"), *ORIGINAL),
     Row("nobody's code", 400, "INS-13", parameter("ServiceProviderCode", "NOBODY"), *ORGANISATION),
-    Row("suspended", 400, "INS-13", add_to("organisation", "suspended"), "suspended"),
-    Row("foreign", 400, "INS-13", add_to("application", "organisation"), "foreign"),
-    Row("product of organisation", 400, "INS-997", add_to("organisation", "product"), "unserved"),
+    *ACTING,
+    PRODUCT,
     Row("unknown", 400, "INS-18", parameter("TransactionID", "A1b2C3d4E5f6"), *ORIGINAL),
     Row("of others", 400, "INS-35", of_others, *ORIGINAL),
     Row("reversed", 401, "INS-6", add_to("original", "reversed"), "past"),
@@ -318,23 +331,16 @@ REVERSAL_ROWS = (
 )
 
 QUERY_ROWS = (
-    *DOOR,
-    Row("product of application", 400, "INS-997", add_to("application", "product"), "product"),
-    Row("unreadable", 400, "INS-21", set_to(is_unreadable=True), "size"),
-    Row("no object", 400, "INS-21", set_to(is_list=True), "size"),
-    Row("nested", 400, "INS-21", parameter("QueryReference", {"a": ["b"]}), "question"),
-    Row("missing", 400, "INS-20", parameter("QueryReference", None), "question"),
-    Row("empty", 400, "INS-20", parameter("QueryReference", ""), "question"),
+    *READ,
+    *unfilled("QueryReference", "question"),
     Row("question", 400, "INS-21", parameter("QueryReference", "a b"), "question"),
     Row("code", 400, "INS-13", parameter("ServiceProviderCode", "A-1"), *ORGANISATION),
-    Row("conversation", 400, "INS-28", parameter("ThirdPartyConversationID", "a,b"), "id"),
-    Row("response url", 400, "INS-21", parameter("ResponseURL", "ftp://x.example/"), "url"),
-    Row("country", 400, "INS-998", parameter("Country", "GHA"), "country"),
+    CONVERSATION,
+    *BESIDES,
     Row("trigger", 401, "INS-6", parameter("QueryReference", "000000000003"), "question"),
     Row("nobody's code", 400, "INS-13", parameter("ServiceProviderCode", "NOBODY"), *ORGANISATION),
-    Row("suspended", 400, "INS-13", add_to("organisation", "suspended"), "suspended"),
-    Row("foreign", 400, "INS-13", add_to("application", "organisation"), "foreign"),
-    Row("product of organisation", 400, "INS-997", add_to("organisation", "product"), "unserved"),
+    *ACTING,
+    PRODUCT,
     Row("not found", 400, "INS-23", set_to()),
 )
 

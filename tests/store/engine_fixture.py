@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import apsw
 import psycopg
@@ -105,120 +105,89 @@ def make_tokens(first: int = 1) -> Callable[[], str]:
     return lambda: f"{next(numbers):032x}"
 
 
-def make_c2b(
+class Common(TypedDict, total=False):
+    """What may be said of a payment of any kind."""
+
+    ledger: int
+    organisation: str
+    amount_minor: int
+    application: int
+    acts_for: bool
+    trigger: int
+
+
+def _fill(
+    command: type[TakePayment],
+    reference: str,
     *,
     ledger: int = 1,
-    reference: str,
-    msisdn: str = PAYER,
     organisation: str = SHOP,
     amount_minor: int = 10_00,
     application: int = 7,
     acts_for: bool = True,
     trigger: int = 0,
+) -> dict[str, Any]:
+    """The fields that all payments have."""
+    key = KEYS.make(application=application, operation=command.kind, reference=reference)
+    return {
+        "ledger": ledger,
+        "application": application,
+        "organisation_code": organisation,
+        "acts_for": acts_for,
+        "amount_minor": amount_minor,
+        "third_party_conversation_id": reference,
+        "transaction_reference": "T1",
+        "description": "Shoes",
+        "duplicate_key": key,
+        "trigger": trigger,
+    }
+
+
+def make_c2b(
+    *,
+    reference: str,
+    msisdn: str = PAYER,
     approves_unscripted: bool = True,
     wait_ms: int = WAIT_MS,
+    **common: Unpack[Common],
 ) -> TakeC2b:
     """A payment by a customer who approves at once, unless told otherwise."""
     return TakeC2b(
-        ledger=ledger,
-        application=application,
-        organisation_code=organisation,
-        acts_for=acts_for,
         msisdn=msisdn,
-        amount_minor=amount_minor,
-        transaction_reference="T1",
-        third_party_conversation_id=reference,
-        description="Shoes",
-        duplicate_key=_make_key(TakeC2b, application, reference),
-        trigger=trigger,
         approves_unscripted=approves_unscripted,
         wait_ms=wait_ms,
+        **_fill(TakeC2b, reference, **common),
     )
 
 
-def make_b2c(
-    *,
-    ledger: int = 1,
-    reference: str,
-    msisdn: str = PAYER,
-    organisation: str = SHOP,
-    amount_minor: int = 10_00,
-    application: int = 7,
-    trigger: int = 0,
-) -> TakeB2c:
+def make_b2c(*, reference: str, msisdn: str = PAYER, **common: Unpack[Common]) -> TakeB2c:
     """A payment of an organisation to a customer."""
-    return TakeB2c(
-        ledger=ledger,
-        application=application,
-        organisation_code=organisation,
-        acts_for=True,
-        msisdn=msisdn,
-        amount_minor=amount_minor,
-        transaction_reference="T1",
-        third_party_conversation_id=reference,
-        description="Wages",
-        duplicate_key=_make_key(TakeB2c, application, reference),
-        trigger=trigger,
-    )
+    return TakeB2c(msisdn=msisdn, **_fill(TakeB2c, reference, **common))
 
 
 def make_b2b(
-    *,
-    ledger: int = 1,
-    reference: str,
-    organisation: str = SHOP,
-    receiver: str = SHOP_WITHOUT_PRODUCTS,
-    amount_minor: int = 10_00,
-    application: int = 7,
-    trigger: int = 0,
+    *, reference: str, receiver: str = SHOP_WITHOUT_PRODUCTS, **common: Unpack[Common]
 ) -> TakeB2b:
     """A payment of an organisation to another."""
-    return TakeB2b(
-        ledger=ledger,
-        application=application,
-        organisation_code=organisation,
-        acts_for=True,
-        receiver_code=receiver,
-        amount_minor=amount_minor,
-        transaction_reference="T1",
-        third_party_conversation_id=reference,
-        description="Flour",
-        duplicate_key=_make_key(TakeB2b, application, reference),
-        trigger=trigger,
-    )
+    return TakeB2b(receiver_code=receiver, **_fill(TakeB2b, reference, **common))
 
 
 def make_reversal(
     *,
-    ledger: int = 1,
     reference: str,
     original: int,
-    organisation: str = SHOP,
-    amount_minor: int = 0,
-    application: int = 7,
-    trigger: int = 0,
     b2b_payer_may_reverse: bool = True,
+    **common: Unpack[Common],
 ) -> TakeReversal:
     """A reversal of all that is left of `original`, unless told otherwise."""
+    common.setdefault("amount_minor", 0)
     return TakeReversal(
-        ledger=ledger,
-        application=application,
-        organisation_code=organisation,
-        acts_for=True,
         transaction_id=f"T{original}"[:13],
         original=original,
-        amount_minor=amount_minor,
-        transaction_reference="",
-        third_party_conversation_id=reference,
-        description="",
-        duplicate_key=_make_key(TakeReversal, application, reference),
-        trigger=trigger,
         b2b_payer_may_reverse=b2b_payer_may_reverse,
+        **_fill(TakeReversal, reference, **common)
+        | {"transaction_reference": "", "description": ""},
     )
-
-
-def _make_key(command: type[TakePayment], application: int, reference: str) -> str:
-    return KEYS.make(application=application, operation=command.kind, reference=reference)
 
 
 def make_open_ledger(world: int = 1, market: str = "vodacomTZN") -> OpenLedger:
