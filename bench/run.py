@@ -60,6 +60,9 @@ QUESTIONS = (
     *("P1", "P2", "P3", "P3b", "P4", "P7"),
     *("operations", "engines", "hot-row", "markets", "memory", "against"),
 )
+
+SHORT_QUESTIONS = ("P1", "P2", "P3", "P7")
+"""Those of a short run, which somebody waits for."""
 ON_EITHER = {"operations", "markets", "memory"}
 ON_SQLITE = {"P1", "P3", "P3b", "P7", *ON_EITHER}
 ON_POSTGRES = {"P2", "hot-row", *ON_EITHER}
@@ -190,7 +193,10 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--seconds", type=int, help="seconds of each round")
     parser.add_argument("--turn-seconds", type=int, help="seconds of each turn of a comparison")
     parser.add_argument(
-        "--only", nargs="+", choices=QUESTIONS, default=QUESTIONS, help="questions to ask"
+        "--only",
+        nargs="+",
+        choices=QUESTIONS,
+        help=f"questions to ask [all with --full, else {' '.join(SHORT_QUESTIONS)}]",
     )
     parser.add_argument(
         "--against",
@@ -206,8 +212,9 @@ def build_parser() -> argparse.ArgumentParser:
 def main() -> None:
     parser = build_parser()
     flags = parser.parse_args()
-    if flags.only != QUESTIONS and "against" in flags.only and flags.against is None:
+    if flags.only and "against" in flags.only and flags.against is None:
         parser.error("say --against which revision")
+    asked = flags.only or (QUESTIONS if flags.full else SHORT_QUESTIONS)
     plan = FULL if flags.full else SHORT
     if flags.rounds is not None:
         plan = msgspec.structs.replace(plan, rounds=flags.rounds)
@@ -220,7 +227,7 @@ def main() -> None:
     try:
         results = run_benchmarks(
             plan,
-            questions={*flags.only, *(["against"] if flags.against else [])},
+            questions={*asked, *(["against"] if flags.against else [])},
             parent=flags.directory,
             reference=flags.against,
         )

@@ -121,9 +121,10 @@ def test_a_world_that_is_not_there_is_named(admin: AdminCaller) -> None:
 def test_a_change_leaves_the_rest_as_it_is(admin: AdminCaller) -> None:
     application, _ = add_application(admin, origins=["shop.example"])
 
-    changed = change(admin, application, origins=["other.example"], session_life_s=120)
+    settings = {"origins": ["other.example"], "session_life_s": 120, "activation_delay_ms": 100}
+    changed = change(admin, application, **settings)
 
-    assert changed == application | {"origins": ["other.example"], "session_life_s": 120}
+    assert changed == application | settings
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from pesalango_server.main.worker import REFRESH_MS
 from tests.api.admin_fixture import AdminCaller
 from tests.e2e.server import IN_FORCE_S, Server, wait_until
 
@@ -25,6 +26,11 @@ def two_workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AdminCalle
 def ask_often(admin: AdminCaller, api_key: str) -> set[int]:
     """The different statuses that `getSession` answers."""
     return {admin.open_session(api_key)[0] for _ in range(CALLS)}
+
+
+def test_a_worker_looks_for_changes_often_enough_for_a_second() -> None:
+    """The tests below allow for a machine that does other things besides."""
+    assert REFRESH_MS == 500
 
 
 def test_a_new_application_can_call_every_worker_at_once(two_workers: AdminCaller) -> None:

@@ -253,6 +253,7 @@ def crowded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         PESALANGO_PROMPTS_WAITING_MAX="2",
         # Longer than the tests: no prompt makes room by itself.
         PESALANGO_WAIT_SANDBOX_MS="300000",
+        PESALANGO_WAIT_OPENAPI_MS="300",
     )
 
 
@@ -282,3 +283,9 @@ def test_many_slow_customers_take_no_room_from_others_until_they_are_too_many(
         with crowded.start_payment(CustomerMSISDN=silent):
             wait_for_gauge(crowded, "prompts_waiting", 2)
             refuses_payments_and_sessions(crowded, crowded.reference())
+
+
+def test_openapi_has_a_waiting_time_of_its_own(crowded: World) -> None:
+    msisdn = "255744553111"
+    crowded.admin.script(msisdn, "never", environment="openapi")
+    assert pay_in_openapi(crowded, msisdn) == (408, "INS-9")

@@ -194,10 +194,13 @@ READ = (
 """What every operation but the session's asks before it looks at a parameter."""
 
 
+def nested(name: str, *touches: str) -> Row:
+    return Row("nested", 400, "INS-21", parameter(name, {"a": ["b"]}), *touches)
+
+
 def unfilled(name: str, *touches: str) -> tuple[Row, ...]:
     """What is found of a parameter that has to be there, before what it says."""
     return (
-        Row("nested", 400, "INS-21", parameter(name, {"a": ["b"]}), *touches),
         Row("missing", 400, "INS-20", parameter(name, None), *touches),
         Row("empty", 400, "INS-20", parameter(name, ""), *touches),
     )
@@ -228,6 +231,7 @@ PRODUCT = Row(
 
 C2B_ROWS = (
     *READ,
+    nested("Amount", "amount"),
     *unfilled("PurchasedItemsDesc", "items"),
     Row("amount", 400, "INS-15", parameter("Amount", "10.001"), "amount"),
     Row("number", 400, "INS-2051", parameter("CustomerMSISDN", "+255"), *CUSTOMER),
@@ -254,6 +258,7 @@ PAYEE = ("msisdn", "locked")
 
 B2C_ROWS = (
     *READ,
+    nested("Amount", "amount"),
     *unfilled("PaymentItemsDesc", "items"),
     Row("amount", 400, "INS-15", parameter("Amount", "0.00"), "amount"),
     Row("number", 400, "INS-2051", parameter("CustomerMSISDN", "25570"), *PAYEE),
@@ -278,6 +283,7 @@ RECEIVER = ("receiver", "closed")
 
 B2B_ROWS = (
     *READ,
+    nested("Amount", "amount"),
     *unfilled("PurchasedItemsDesc", "items"),
     Row("amount", 400, "INS-15", parameter("Amount", "10."), "amount"),
     Row("receiver", 400, "INS-13", parameter("ReceiverPartyCode", "A-1"), *RECEIVER),
@@ -310,6 +316,7 @@ ORIGINAL = ("transaction", "past", "payee")
 
 REVERSAL_ROWS = (
     *READ,
+    nested("ReversalAmount", "amount"),
     *unfilled("TransactionID", *ORIGINAL),
     Row("amount", 400, "INS-15", parameter("ReversalAmount", "1e1"), "amount"),
     Row("transaction", 400, "INS-18", parameter("TransactionID", "A-1"), *ORIGINAL),
@@ -332,7 +339,8 @@ REVERSAL_ROWS = (
 
 QUERY_ROWS = (
     *READ,
-    *unfilled("QueryReference", "question"),
+    nested("QueryReference", "question"),
+    *unfilled("ServiceProviderCode", *ORGANISATION),
     Row("question", 400, "INS-21", parameter("QueryReference", "a b"), "question"),
     Row("code", 400, "INS-13", parameter("ServiceProviderCode", "A-1"), *ORGANISATION),
     CONVERSATION,

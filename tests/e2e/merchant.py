@@ -162,13 +162,15 @@ class Admin:
         body = {"environment": ENVIRONMENT, "market": MARKET, "customers": customers}
         self.call("POST", "customers", body)
 
-    def script(self, msisdn: str, answer: str, *, delay_ms: int = 0) -> None:
+    def script(
+        self, msisdn: str, answer: str, *, delay_ms: int = 0, environment: str = ENVIRONMENT
+    ) -> None:
         """How a customer answers from now on."""
         self.call(
             "POST",
             f"customers/{quote(msisdn)}/script",
             {
-                "environment": ENVIRONMENT,
+                "environment": environment,
                 "market": MARKET,
                 "answer": answer,
                 "delay_ms": delay_ms,

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from pesalango_server.applications.platform_keys import encode_public_key, make_platform_key
+from pesalango_server.gateway.operations import ROUTED
 from tests.e2e.merchant import Merchant
 from tests.e2e.server import Server, find_command, find_free_port, make_environment, run_command
 
@@ -149,6 +150,19 @@ def test_wrong_usage_ends_with_2_and_a_hint(arguments: tuple[str, ...]) -> None:
     assert (ended.returncode, ended.stdout) == (2, "")
     assert "--help" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_the_api_document_has_what_is_served_or_all_thirteen() -> None:
+    documents = [
+        json.loads(run_command("api-document", *flags).stdout) for flags in ((), ("--all",))
+    ]
+    served, everything = [
+        {call["operationId"] for path in document["paths"].values() for call in path.values()}
+        for document in documents
+    ]
+    assert served == set(ROUTED)
+    assert served < everything
+    assert len(everything) == 13
 
 
 def test_the_version_is_told() -> None:
@@ -409,11 +423,14 @@ def test_an_application_is_made_changed_suspended_and_given_another_key(cli: Com
     number = str(made["application"]["id"])
     assert made["application"]["organisations"] == ["ORG001", "ORG002"]
 
-    changes = ("--origin", "shop.example", "--clear", "organisations", "--session-life-s", "120")
+    changes = (
+        *("--origin", "shop.example", "--clear", "organisations"),
+        *("--session-life-s", "120", "--activation-delay-ms", "250"),
+    )
     changed = cli.read("applications", "update", name, *changes, "--promote", "openapi")
     assert changed["origins"] == ["shop.example"]
     assert changed["organisations"] == []
-    assert changed["session_life_s"] == 120
+    assert (changed["session_life_s"], changed["activation_delay_ms"]) == (120, 250)
     assert changed["promoted"] == {"openapi": True, "sandbox": True}
     withdrawn = cli.read("applications", "update", number, "--withdraw", "openapi")
     assert withdrawn["promoted"] == {"openapi": False, "sandbox": True}

@@ -4,8 +4,11 @@ Nothing of these tests' own clients is used for the first payment: it is made as
 """
 
 import base64
+import contextlib
 import json
 import re
+import socket
+import sqlite3
 import stat
 import urllib.error
 import urllib.request
@@ -172,6 +175,7 @@ def test_a_second_server_on_the_same_directory_is_told_who_holds_it(server: Serv
     told = refused.stdout + refused.stderr
     assert_one_sentence(told)
     assert str(server.find_engine().pid) in told
+    assert "stop that server" in told
     assert (server.data_dir / "credentials.json").read_bytes() == before
     assert server.is_ready()
 
@@ -185,8 +189,44 @@ def test_a_port_in_use_is_one_clear_sentence_and_leaves_nothing(
     told = refused.stdout + refused.stderr
     assert_one_sentence(told)
     assert str(server.port) in told
+    assert "choose another port" in told
     assert not (tmp_path / "var" / "credentials.json").exists()
     assert server.is_ready()
+
+
+def test_a_schema_of_a_newer_program_is_one_clear_sentence(tmp_path: Path) -> None:
+    data_dir = tmp_path / "var"
+    with Server(data_dir, settings={"PESALANGO_PLATFORM_KEY_BITS": "2048"}) as server:
+        server.start()
+        server.stop()
+    with contextlib.closing(sqlite3.connect(data_dir / "sandbox.db")) as database:
+        database.execute("INSERT INTO schema_migrations VALUES ('environment/9999_x', '', 99)")
+        database.commit()
+
+    for command in (("up", "--port", "0"), ("serve", "--listen", "127.0.0.1:0")):
+        refused = run_command(
+            *command,
+            *("--data-dir", str(data_dir)),
+            environment={"PESALANGO_ADMIN_LISTEN": "127.0.0.1:0"},
+        )
+        assert refused.returncode == 1
+        assert_one_sentence(refused.stdout + refused.stderr)
+        assert "newer pesalango-server" in refused.stderr
+
+
+def test_who_can_connect_finds_the_credentials(tmp_path: Path) -> None:
+    with Server(tmp_path / "var", settings={"PESALANGO_PLATFORM_KEY_BITS": "2048"}) as server:
+        port = find_free_port()
+        server.launch(port)
+
+        def can_connect() -> bool:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+                return True
+            return False
+
+        wait_until(can_connect, timeout_s=30, what="an open port")
+        assert read_plainly(server)["base_url"] == f"http://127.0.0.1:{port}"
+        server.wait_until_ready()
 
 
 def test_a_data_directory_that_cannot_be_made_is_one_clear_sentence(tmp_path: Path) -> None:
@@ -198,6 +238,7 @@ def test_a_data_directory_that_cannot_be_made_is_one_clear_sentence(tmp_path: Pa
 
     assert refused.returncode != 0
     assert_one_sentence(refused.stdout + refused.stderr)
+    assert "choose another --data-dir" in refused.stderr
 
 
 def test_a_database_that_does_not_answer_is_one_clear_sentence(tmp_path: Path) -> None:
@@ -209,6 +250,7 @@ def test_a_database_that_does_not_answer_is_one_clear_sentence(tmp_path: Path) -
 
     assert refused.returncode != 0
     assert_one_sentence(refused.stdout + refused.stderr)
+    assert "check that PostgreSQL runs there" in refused.stderr
 
 
 def test_a_database_address_that_is_none_is_one_clear_sentence(tmp_path: Path) -> None:

@@ -1,13 +1,16 @@
 """Processes end, hang, or are killed before they have begun: the rarer cases, one by one."""
 
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
+from tests.e2e import broken_disk_server
 from tests.e2e.books import find_violations, read_books
+from tests.e2e.broken_disk_server import BROKEN_DISK_VARIABLE
 from tests.e2e.http_client import Unanswered
 from tests.e2e.load import Fate, Record
 from tests.e2e.merchant import Merchant, Payment, make_reference
@@ -117,6 +120,42 @@ def pay_until_refused(trial: Trial) -> list[Record]:
     # The heartbeat has to be five seconds old.
     wait_until(is_refused, timeout_s=8, what="INS-16")
     return records
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_disk_that_fails_at_a_commit_ends_the_server_without_an_answer(
+    moment: str, tmp_path: Path
+) -> None:
+    mark = tmp_path / "broken"
+    broken = Server(
+        tmp_path / "data",
+        settings={**SETTINGS, BROKEN_DISK_VARIABLE: str(mark)},
+        program=(sys.executable, broken_disk_server.__file__),
+    )
+    payment = Payment(make_reference(), QUICK[0], "ORG001", amount=1)
+    with broken as server:
+        server.start()
+        merchant = Merchant(server.credentials)
+        server.find_family()
+        mark.write_text(moment)
+        with pytest.raises(Unanswered):
+            merchant.pay(payment)
+        merchant.close()
+        server.wait_until_all_gone(timeout_s=10)
+        assert server.exit_status == 70
+
+    with Server(tmp_path / "data", settings=SETTINGS) as server:
+        server.start()
+        merchant = Merchant(server.credentials)
+        found = merchant.query(payment.reference, organisation="ORG001")
+        again = merchant.pay(payment)
+        merchant.close()
+        # The file decided; either way the payment counts once.
+        if moment == "after":
+            assert (found.status, again.code) == ("Completed", "INS-10")
+        else:
+            assert (found.code, again.code) == ("INS-23", "INS-0")
+        assert server.audit().returncode == 0
 
 
 # --- without load --------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import pytest
 
 from pesalango_server.applications.audit import audit_platform
 from pesalango_server.applications.commands import AddWorld
-from pesalango_server.engine.engine import CLOCK_JUMP_MAX_MS, Engine, EngineEnded
+from pesalango_server.engine.engine import Engine, EngineEnded
 from pesalango_server.engine.faults import Point
 from pesalango_server.engine.platform import PlatformDomain
 from pesalango_server.engine.registry import USE_CASES
@@ -54,6 +54,9 @@ from tests.store.postgres_proxy import PostgresProxy
 from tests.store.power_cut import PowerCutDisk
 from tests.store.power_cut_media import Sync, Write
 from tests.unit.manual_clock import ManualClock
+
+# The contract's own number.
+CLOCK_JUMP_MAX_MS = 60_000
 
 DUPLICATE = PaymentOutcome(0, State.NONE, Status.DUPLICATE)
 

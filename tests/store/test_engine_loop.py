@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any, cast
 
 import pytest
@@ -11,7 +12,6 @@ from pesalango_server.engine.engine import EngineEnded
 from pesalango_server.engine.faults import Point
 from pesalango_server.engine.loop import ConfirmClock
 from pesalango_server.engine.registry import USE_CASES
-from pesalango_server.engine.waiting import ASK_ELSEWHERE_MS, TAKE_OVER_AFTER_MS
 from pesalango_server.kernel.message import (
     FAULT_INTERNAL,
     FAULT_UNAVAILABLE,
@@ -38,6 +38,9 @@ from tests.store.engine_fixture import (
 )
 from tests.store.link_end import RawWorker, RunningLoop, run_loop
 from tests.store.postgres_proxy import PostgresProxy
+
+# The contract's own numbers, whatever the product's are called.
+ASK_ELSEWHERE_MS, TAKE_OVER_AFTER_MS = 200, 1_000
 
 EXPIRED = (State.EXPIRED, Status.PROMPT_EXPIRED)
 COMPLETED = (State.COMPLETED, Status.COMPLETED)
@@ -552,6 +555,36 @@ def test_an_engine_without_its_database_says_so_and_recovers_by_itself(
         proxy.refuse_connections(is_refusing=False)
         wait_for_recovery(rig, worker)
         assert stands(worker.wait_for(worker.send(make_c2b(reference="one")))) == COMPLETED
+
+
+def test_an_engine_looks_for_its_database_after_pauses_that_grow(
+    postgres_rig: Rig, proxy: PostgresProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig = postgres_rig
+    engine = rig.make_engine(PostgresWriter(proxy.url, schema=rig.address.schema))
+    probed_ms: list[int] = []
+    probe = engine.probe
+
+    def probe_and_note() -> bool:
+        probed_ms.append(rig.clock.monotonic_ms())
+        return probe()
+
+    monkeypatch.setattr(engine, "probe", probe_and_note)
+    with run_loop(engine, rig.clock) as loop:
+        worker = loop.connect()
+        worker.wait_for_heartbeat(can_commit=True)
+        proxy.refuse_connections(is_refusing=True)
+        proxy.cut_now()
+        for step in range(200):
+            rig.clock.advance(50)
+            # Each is answered at once, so every step of time has had its turn.
+            refused = worker.wait_for(worker.send(make_c2b(reference=f"step {step}")))
+            assert refused == FAULT_UNAVAILABLE
+        proxy.refuse_connections(is_refusing=False)
+    pauses_ms = [later - earlier for earlier, later in pairwise(probed_ms)]
+    assert pauses_ms == sorted(pauses_ms)
+    assert pauses_ms[0] <= 150
+    assert 2_000 <= pauses_ms[-1] <= 2_050
 
 
 def test_a_prompt_that_falls_due_while_the_database_is_away_is_ended_when_it_is_back(

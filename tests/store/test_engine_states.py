@@ -288,16 +288,28 @@ def test_a_right_pin_after_two_wrong_ones_completes_the_payment(rig: Rig) -> Non
     assert answer(rig, payment, Answer.APPROVE) == (State.COMPLETED, Status.COMPLETED)
 
 
-def test_a_wallet_that_was_locked_meanwhile_fails_the_payment(rig: Rig) -> None:
-    payment = ask(rig)
-    rig.run(SetCustomerStatus(1, PAYER, LOCKED_STATUS))
+# The balance is judged last, so one that is too small hides nothing.
+PAYERS = pytest.mark.parametrize(
+    ("msisdn", "amount_minor"), [(PAYER, 1), (POOR, POOR_MINOR + 1)], ids=["payer", "poor"]
+)
+
+
+@PAYERS
+def test_a_wallet_that_was_locked_meanwhile_fails_the_payment(
+    rig: Rig, msisdn: str, amount_minor: int
+) -> None:
+    payment = ask(rig, msisdn=msisdn, amount_minor=amount_minor)
+    rig.run(SetCustomerStatus(1, msisdn, LOCKED_STATUS))
 
     assert answer(rig, payment, Answer.APPROVE) == (State.FAILED, Status.CUSTOMER_NOT_ACTIVE)
     assert rig.sql("SELECT evidence FROM payment_changes") == [("locked",)]
 
 
-def test_an_organisation_that_was_suspended_meanwhile_fails_the_payment(rig: Rig) -> None:
-    payment = ask(rig)
+@PAYERS
+def test_an_organisation_that_was_suspended_meanwhile_fails_the_payment(
+    rig: Rig, msisdn: str, amount_minor: int
+) -> None:
+    payment = ask(rig, msisdn=msisdn, amount_minor=amount_minor)
     rig.run(SetOrganisation(1, SHOP, ORGANISATION_SUSPENDED, None))
 
     assert answer(rig, payment, Answer.APPROVE) == (State.FAILED, Status.ORGANISATION_UNUSABLE)
@@ -328,8 +340,11 @@ def test_a_suspension_and_an_approval_in_one_batch_are_decided_in_their_order(ri
     assert getattr(outcome, "status", None) == Status.ORGANISATION_UNUSABLE
 
 
-def test_a_wallet_that_filled_up_meanwhile_fails_the_payment(rig: Rig) -> None:
-    payment = ask(rig, amount_minor=1)
+@PAYERS
+def test_a_wallet_that_filled_up_meanwhile_fails_the_payment(
+    rig: Rig, msisdn: str, amount_minor: int
+) -> None:
+    payment = ask(rig, msisdn=msisdn, amount_minor=amount_minor)
     rig.run(FundOrganisations(1, ((SHOP, BALANCE_MAX_MINOR - SHOP_MINOR, "0b" * 16),)))
 
     assert answer(rig, payment, Answer.APPROVE) == (

@@ -12,8 +12,6 @@ from pesalango_server.kernel.message import PaymentOutcome
 from pesalango_server.ledger.model import Answer
 from pesalango_server.ledger.statuses import State, Status
 from pesalango_server.link.client import (
-    HEARTBEAT_AGE_MAX_MS,
-    READY_AGE_MAX_MS,
     LinkBusy,
     LinkClient,
     LinkLost,
@@ -22,6 +20,9 @@ from pesalango_server.payments.commands import AnswerPrompt
 from pesalango_server.storage.bundled.waiting import wait_until
 from tests.store.engine_fixture import POOR, WAIT_MS, Rig, make_c2b
 from tests.store.link_end import TIMEOUT_S, RunningLoop, run_loop
+
+# The contract's own numbers.
+HEARTBEAT_AGE_MAX_MS, READY_AGE_MAX_MS = 5_000, 1_500
 
 Talk = Callable[[LinkClient, RunningLoop], Awaitable[None]]
 

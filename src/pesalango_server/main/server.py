@@ -323,8 +323,7 @@ class Server:
         return len(self._restarts) < RESTARTS_MAX
 
     def _start_worker_later(self, number: int) -> None:
-        pause_ms = RESTART_PAUSE_FIRST_MS * 2 ** (len(self._restarts) - 1)
-        self._start_worker_after(number, pause_ms=pause_ms)
+        self._start_worker_after(number, pause_ms=find_restart_pause_ms(len(self._restarts)))
 
     def _start_worker_after(self, number: int, *, pause_ms: int) -> None:
         timer = threading.Timer(pause_ms / 1000, lambda: self._events.put(("start_worker", number)))
@@ -350,6 +349,11 @@ class Server:
             self._worker_within.join(max(0.0, until - time.monotonic()))
         for unit in self._engines:
             unit.join(max(0.1, until - time.monotonic()))
+
+
+def find_restart_pause_ms(restarts: int) -> int:
+    """How long a worker is waited for, at so many restarts within a short time, this one too."""
+    return RESTART_PAUSE_FIRST_MS << (restarts - 1)
 
 
 def _command_type(database: str) -> Any:
