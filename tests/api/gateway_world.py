@@ -337,7 +337,7 @@ class World:
 
     def read_balance(self, party: str) -> Decimal:
         """What a customer (by number) or an organisation (by code) has."""
-        kind = "customers" if party.isdigit() else "organisations"
+        kind = "customers" if len(party) > 10 and party.isdigit() else "organisations"
         found = self.admin.call("GET", f"{kind}/{party}?market={MARKET}")
         return Decimal(found["balance"])
 

@@ -85,6 +85,12 @@ def test_either_party_may_reverse_it_and_both_find_the_reversal(world: World) ->
     assert world.query(transaction_id)[1]["output_Reversed"] == "True"
 
 
+def test_the_trigger_for_success_is_an_ordinary_receiver(world: World) -> None:
+    before = world.read_balance("000001")
+    assert world.send(B2B, ReceiverPartyCode="000001", Amount="3")[0] == 201
+    assert world.read_balance("000001") == before + 3
+
+
 @pytest.mark.parametrize(
     ("digit", "status", "code", "found"),
     [

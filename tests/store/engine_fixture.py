@@ -23,6 +23,7 @@ import pytest
 
 from pesalango_server.engine.engine import Engine
 from pesalango_server.engine.environment import EnvironmentDomain
+from pesalango_server.kernel.ids import IdCodec
 from pesalango_server.kernel.message import AnyOutcome, Command, Done, PaymentOutcome
 from pesalango_server.ledger.parties import (
     NewCustomer,
@@ -58,6 +59,7 @@ _MEMORY = Path("/dev/shm")
 
 KEYS_SECRET = b"the duplicates pepper of tests".ljust(32)
 KEYS = DuplicateKeys(KEYS_SECRET)
+IDS = IdCodec(b"the ids pepper of tests".ljust(32))
 WAIT_MS = 25_000
 
 PAYER = "255700000001"
@@ -182,7 +184,7 @@ def make_reversal(
     """A reversal of all that is left of `original`, unless told otherwise."""
     common.setdefault("amount_minor", 0)
     return TakeReversal(
-        transaction_id=f"T{original}"[:13],
+        transaction_id=IDS.encode(original)[0],
         original=original,
         b2b_payer_may_reverse=b2b_payer_may_reverse,
         **_fill(TakeReversal, reference, **common)

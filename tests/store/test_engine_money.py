@@ -6,7 +6,12 @@ import pytest
 
 from pesalango_server.kernel.message import Command, PaymentOutcome
 from pesalango_server.ledger.model import BALANCE_MAX_MINOR, Answer
-from pesalango_server.ledger.parties import FundCustomers, SetCustomerStatus, SetOrganisation
+from pesalango_server.ledger.parties import (
+    FundCustomers,
+    FundOrganisations,
+    SetCustomerStatus,
+    SetOrganisation,
+)
 from pesalango_server.ledger.statuses import State, Status
 from pesalango_server.payments.commands import AnswerPrompt, TakePayment
 from tests.store.engine_fixture import (
@@ -103,10 +108,17 @@ def test_a_triggered_fault_leaves_nothing(rig: Rig, make: Any, trigger: Status) 
 
 def test_a_wallet_that_would_hold_too_much_is_not_paid(rig: Rig) -> None:
     room_minor = BALANCE_MAX_MINOR - PAYER_MINOR
-    rig.run(FundCustomers(1, ((PAYER, room_minor, "cd" * 16),)))
-    outcome = rig.pay(make_b2c(reference="one more", amount_minor=1))
-    assert outcome.status == Status.CUSTOMER_WALLET_FULL
-    assert evidence_of(rig, outcome.payment) == str(BALANCE_MAX_MINOR)
+    rig.run(
+        FundCustomers(1, ((PAYER, room_minor, "cd" * 16),)),
+        FundOrganisations(1, ((SHOP_WITHOUT_PRODUCTS, BALANCE_MAX_MINOR, "ce" * 16),)),
+    )
+    for command, status in (
+        (make_b2c(reference="one more", amount_minor=1), Status.CUSTOMER_WALLET_FULL),
+        (make_b2b(reference="one more", amount_minor=1), Status.ORGANISATION_WALLET_FULL),
+    ):
+        outcome = rig.pay(command)
+        assert outcome.status == status
+        assert evidence_of(rig, outcome.payment) == str(BALANCE_MAX_MINOR)
 
 
 # --- reversals -----------------------------------------------------------------------------------
@@ -277,6 +289,11 @@ DIGEST = "the digest of a batch is not that of its rows"
             {"a transfer is not what its payment says", "more was reversed than was paid: 1000"},
         ),
         (
+            # Of the same parties and amount: what it names tells.
+            "UPDATE reversals SET original = {twin} WHERE reversal = {reversal}",
+            {"a transfer is not what its payment says"},
+        ),
+        (
             (
                 "UPDATE transfers SET debit_account = credit_account, credit_account = debit_account"
                 " WHERE payment = {reversal}"
@@ -294,9 +311,11 @@ def test_a_reversal_that_is_not_right_is_found(rig: Rig, statement: str, found: 
     rig.audits_at_end = False
     other = rig.pay(make_b2c(reference="other", amount_minor=9_99)).payment
     original = rig.pay(make_c2b(reference="paid", amount_minor=10_00)).payment
+    twin = rig.pay(make_c2b(reference="twin", amount_minor=10_00)).payment
     reversal = rig.pay(make_reversal(reference="back", original=original)).payment
     assert rig.audit().violations == []
 
-    rig.plant(statement.format(reversal=reversal, original=original, other=other))
+    ids = {"reversal": reversal, "original": original, "other": other, "twin": twin}
+    rig.plant(statement.format(**ids))
 
     assert {violation.what for violation in rig.audit().violations} == found

@@ -50,7 +50,6 @@ def build_document(
     `served` are marked; None marks nothing.
     """
     operations = tuple(operations)
-    unserved = {op.name for op in operations if served is not None and op.name not in served}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -61,7 +60,9 @@ def build_document(
         "servers": [{"url": server_url or "/"}],
         "security": [{"bearer": []}],
         "paths": {
-            _path(operation): _path_item(operation, is_served=operation.name not in unserved)
+            _path(operation): _path_item(
+                operation, is_served=served is None or operation.name in served
+            )
             for operation in operations
         },
         "components": {

@@ -147,7 +147,7 @@ class Engine:
                 if self._resolve(work, token):
                     return outcomes
                 continue
-            self.can_commit = True
+            self._recover()
             self._last_batch_ms = self._clock.monotonic_ms() - started_ms
             return outcomes
 
@@ -214,6 +214,11 @@ class Engine:
         self.writer.rollback()
         self._observer.observe_trouble("database_unavailable", error)
 
+    def _recover(self) -> None:
+        if not self.can_commit:
+            self.can_commit = True
+            self._observer.observe_recovery()
+
     def probe(self) -> bool:
         """Whether a batch (an empty one) can be committed; connects again where needed."""
         try:
@@ -223,7 +228,6 @@ class Engine:
             self.writer.rollback()
             self._observer.observe_trouble("database_unavailable", error)
             return False
-        self._observer.observe_recovery()
         return True
 
     def _resolve(self, work: BatchWork, token: str) -> bool:
@@ -259,4 +263,4 @@ class Engine:
         # be answered all the same.
         work, _ = self._decide((), goes_by_clock=False)
         self.writer.commit(work.close(self._make_token()))
-        self.can_commit = True
+        self._recover()

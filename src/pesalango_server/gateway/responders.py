@@ -113,7 +113,7 @@ class SessionCallResponder:
         return read_echo(scope["query_string"] if self._reads_query else b"", body)
 
     def _check(self, values: Values) -> Checked | Answer:
-        """Steps 4 and 5."""
+        """The rest of step 4, and step 5."""
         checked = self._validator.check(values)
         if isinstance(checked, Refusal):
             return self._refuse(

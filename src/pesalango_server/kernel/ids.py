@@ -48,6 +48,19 @@ def minted_at_ms(payment_id: int) -> int:
     return (payment_id >> _TIME_SHIFT) + EPOCH_MS
 
 
+def read_transaction_id(text: str) -> int | None:
+    """The id that a TransactionID spells, its check letter not judged; None if it spells none."""
+    if len(text) != _TRANSACTION_ID_LENGTH:
+        return None
+    payment_id = 0
+    for digit in text[:-1]:
+        value = _VALUES.get(digit)
+        if value is None:
+            return None
+        payment_id = payment_id * 62 + value
+    return payment_id if payment_id <= ID_MAX else None
+
+
 class IdCodec:
     """Turns ids into public references and back; `key` is the installation's secret for it."""
 
@@ -76,15 +89,8 @@ class IdCodec:
 
     def decode_transaction_id(self, text: str) -> int | None:
         """The id in a TransactionID, or None for anything this installation never gave out."""
-        if len(text) != _TRANSACTION_ID_LENGTH:
-            return None
-        payment_id = 0
-        for digit in text[:-1]:
-            value = _VALUES.get(digit)
-            if value is None:
-                return None
-            payment_id = payment_id * 62 + value
-        if payment_id > ID_MAX or text[-1] != _LETTERS[self._check(payment_id)[8] % 52]:
+        payment_id = read_transaction_id(text)
+        if payment_id is None or text[-1] != _LETTERS[self._check(payment_id)[8] % 52]:
             return None
         return payment_id
 

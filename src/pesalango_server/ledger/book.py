@@ -83,10 +83,9 @@ class Book:
         It directly follows what completed the payment (0: a funding): its id is the next one, by
         which a reversal finds it.
         """
-        if payment:
-            row = self.changes[-1] if self.changes else None
-            completed_by = row[2] if row is not None and row[1] == payment else payment
-            ensure(completed_by == self.last_id, "a transfer follows what completed its payment")
+        if payment not in (0, self.last_id):
+            is_next = bool(self.changes) and self.changes[-1][1:3] == (payment, self.last_id)
+            ensure(is_next, "a transfer follows what completed its payment")
         ensure(amount_minor > 0, "a transfer moves a positive amount")
         ensure(debit.id != credit.id, "a transfer has two accounts")
         ensure(

@@ -120,8 +120,8 @@ class Original:
     """A payment that may be reversed.
 
     `parties_by` is the operation whose parties the two are, for a reversal that of what it
-    reversed. `payer` and `payee` are None where it moved no money. `reversed_minor` is what has gone back so
-    far.
+    reversed. `payer` and `payee` are None where it moved no money. `reversed_minor` is what has
+    gone back so far.
     """
 
     operation: int

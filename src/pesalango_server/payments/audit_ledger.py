@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from pesalango_server.kernel.ids import LEDGER_MAX
+from pesalango_server.kernel.ids import LEDGER_MAX, read_transaction_id
 from pesalango_server.kernel.violations import Violations
 from pesalango_server.ledger.book import chain_digest
 from pesalango_server.ledger.model import OperationKind, OwnerKind
@@ -331,9 +331,10 @@ class LedgerAudit:
         for _, transfer, payment, debit, credit, amount, debit_after, credit_after in transfers:
             if payment:
                 cause = completed.pop(payment, None)
+                given_back = self._reversals.pop(payment, None)
                 if cause is None:
                     self._report(7, "money moved without a completed payment", transfer, payment)
-                elif not self._is_owed(cause, debit, credit, amount):
+                elif not self._is_owed(cause, debit, credit, amount, given_back):
                     self._report(7, "a transfer is not what its payment says", transfer, payment)
             else:
                 fundings.add(transfer)
@@ -353,13 +354,20 @@ class LedgerAudit:
         self.figures.moved_minor += sum([row[5] for row in transfers])
         return fundings
 
-    def _is_owed(self, payment: Row, debit: int, credit: int, amount_minor: int) -> bool:
+    def _is_owed(
+        self,
+        payment: Row,
+        debit: int,
+        credit: int,
+        amount_minor: int,
+        given_back: Row | None = None,
+    ) -> bool:
         """Whether a payment's money goes from its payer to its payee, all of it."""
         if payment[6] != amount_minor:
             return False
         operation = payment[2]
         if operation == _REVERSAL:
-            return self._is_given_back(payment[1], debit, credit, amount_minor)
+            return _is_given_back(payment, given_back, debit, credit, amount_minor)
         organisation = self._organisations.get(payment[4])
         if operation == _C2B_SINGLE_STAGE:
             return self._customers.get(payment[5]) == debit and organisation == credit
@@ -369,16 +377,6 @@ class LedgerAudit:
             operation == _B2B_PAYMENT
             and organisation == debit
             and self._organisations.get(payment[5]) == credit
-        )
-
-    def _is_given_back(self, reversal: int, debit: int, credit: int, amount_minor: int) -> bool:
-        """Whether a reversal moves what its row says from its original's payee to its payer."""
-        row = self._reversals.pop(reversal, None)
-        if row is None:
-            return False
-        _, _, reversed_minor, payer, payee, operation = row
-        return (debit, credit, amount_minor) == (payee, payer, reversed_minor) and (
-            operation != _REVERSAL
         )
 
     def _check_duplicates(self, payments: list[Row], fundings: set[int], keys: list[Row]) -> None:
@@ -432,3 +430,18 @@ class LedgerAudit:
                 self._report(7, "a payment is pending long after its deadline", payment)
         for payment in self._pending:
             self._report(7, "a payment is pending and nobody is asked", payment)
+
+
+def _is_given_back(
+    payment: Row, given_back: Row | None, debit: int, credit: int, amount_minor: int
+) -> bool:
+    """Whether a reversal moves the money of the payment that it names back, as its row says."""
+    if given_back is None:
+        return False
+    _, original, reversed_minor, payer, payee, operation = given_back
+    return (
+        operation != _REVERSAL
+        # The digests cover what the reversal names, and not the row that says it again.
+        and read_transaction_id(payment[5]) == original
+        and (debit, credit, amount_minor) == (payee, payer, reversed_minor)
+    )

@@ -10,6 +10,7 @@ from pesalango_server.ledger.model import Organisation, OrganisationStatus
 from pesalango_server.ledger.statuses import Status
 from pesalango_server.payments.commands import TakeB2b
 from pesalango_server.payments.taking import (
+    NOT_REFUSED,
     Asked,
     PaymentUseCase,
     Refusal,
@@ -21,17 +22,16 @@ from pesalango_server.payments.taking import (
 )
 
 PRODUCT = Product.B2B.value
-_THERE = "a party that is not refused is there"
 
 
 def make_take_b2b(asked: Asked) -> TakeB2b:
     """The command for a checked request."""
     values = asked.values
     return TakeB2b(
-        *asked.fill(
-            values["primary_party_code"],
-            values["transaction_reference"],
-            values["purchased_items_description"],
+        *asked.list_common(
+            organisation_code=values["primary_party_code"],
+            transaction_reference=values["transaction_reference"],
+            description=values["purchased_items_description"],
         ),
         values["receiver_party_code"],
     )
@@ -54,7 +54,10 @@ def decide_take_b2b(command: TakeB2b, book: Book) -> PaymentOutcome:
     if refusal:
         return record_payment(command, book, *refusal)
     return move_money(
-        command, book, payer=expect(payer, _THERE).account, payee=expect(payee, _THERE).account
+        command,
+        book,
+        payer=expect(payer, NOT_REFUSED).account,
+        payee=expect(payee, NOT_REFUSED).account,
     )
 
 

@@ -8,6 +8,7 @@ from pesalango_server.ledger.book import Book
 from pesalango_server.ledger.loading import LoadPlan
 from pesalango_server.payments.commands import TakeB2c
 from pesalango_server.payments.taking import (
+    NOT_REFUSED,
     Asked,
     PaymentUseCase,
     answer_early,
@@ -19,17 +20,16 @@ from pesalango_server.payments.taking import (
 )
 
 PRODUCT = Product.B2C.value
-_THERE = "a party that is not refused is there"
 
 
 def make_take_b2c(asked: Asked) -> TakeB2c:
     """The command for a checked request."""
     values = asked.values
     return TakeB2c(
-        *asked.fill(
-            values["service_provider_code"],
-            values["transaction_reference"],
-            values["payment_items_description"],
+        *asked.list_common(
+            organisation_code=values["service_provider_code"],
+            transaction_reference=values["transaction_reference"],
+            description=values["payment_items_description"],
         ),
         values["customer_msisdn"],
     )
@@ -54,8 +54,8 @@ def decide_take_b2c(command: TakeB2c, book: Book) -> PaymentOutcome:
     return move_money(
         command,
         book,
-        payer=expect(organisation, _THERE).account,
-        payee=expect(customer, _THERE).account,
+        payer=expect(organisation, NOT_REFUSED).account,
+        payee=expect(customer, NOT_REFUSED).account,
     )
 
 

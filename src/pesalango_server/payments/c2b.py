@@ -11,6 +11,7 @@ from pesalango_server.ledger.model import Answer, Customer, Organisation
 from pesalango_server.ledger.statuses import State, Status
 from pesalango_server.payments.commands import TakeC2b
 from pesalango_server.payments.taking import (
+    NOT_REFUSED,
     Asked,
     PaymentUseCase,
     answer_early,
@@ -22,17 +23,16 @@ from pesalango_server.payments.taking import (
 )
 
 PRODUCT = Product.C2B.value
-_THERE = "a party that is not refused is there"
 
 
 def make_take_c2b(asked: Asked) -> TakeC2b:
     """The command for a checked request."""
     values = asked.values
     return TakeC2b(
-        *asked.fill(
-            values["service_provider_code"],
-            values["transaction_reference"],
-            values["purchased_items_description"],
+        *asked.list_common(
+            organisation_code=values["service_provider_code"],
+            transaction_reference=values["transaction_reference"],
+            description=values["purchased_items_description"],
         ),
         values["customer_msisdn"],
         asked.approves_unscripted,
@@ -56,7 +56,7 @@ def decide_take_c2b(command: TakeC2b, book: Book) -> PaymentOutcome:
     refusal = refuse_organisation(command, organisation, PRODUCT) or refuse_customer(customer)
     if refusal:
         return record_payment(command, book, *refusal)
-    organisation, customer = expect(organisation, _THERE), expect(customer, _THERE)
+    organisation, customer = expect(organisation, NOT_REFUSED), expect(customer, NOT_REFUSED)
     if _has_to_be_asked(command, customer):
         return _ask(command, book, customer, organisation)
     return move_money(command, book, payer=customer.account, payee=organisation.account)

@@ -95,7 +95,7 @@ class TakeB2b(TakePayment, frozen=True, tag=5):
 class TakeReversal(TakePayment, frozen=True, tag=6):
     """A payment goes back from its payee to its payer.
 
-    `original` is the payment that `transaction_id` stands for, 0 for none of this ledger.
+    `original` is the payment that `transaction_id` stands for, 0 for none that this installation gave out.
     `amount_minor` is 0 where all that is left of it is meant. `b2b_payer_may_reverse` is the
     operator's choice.
     """

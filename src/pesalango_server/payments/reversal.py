@@ -13,6 +13,7 @@ from pesalango_server.ledger.model import OperationKind, OrganisationStatus, Ori
 from pesalango_server.ledger.statuses import State, Status
 from pesalango_server.payments.commands import TakeReversal
 from pesalango_server.payments.taking import (
+    NOT_REFUSED,
     Asked,
     PaymentUseCase,
     Refusal,
@@ -26,14 +27,12 @@ from pesalango_server.payments.taking import (
 
 PRODUCT = Product.REVERSAL.value
 
-_THERE = "a payment that is not refused is there, and moved money"
-
 
 def make_take_reversal(asked: Asked) -> TakeReversal:
     """The command for a checked request."""
     transaction_id = asked.values["transaction_id"]
     return TakeReversal(
-        *asked.fill(asked.values["service_provider_code"]),
+        *asked.list_common(organisation_code=asked.values["service_provider_code"]),
         transaction_id,
         asked.decode_transaction_id(transaction_id) or 0,
         asked.b2b_payer_may_reverse,
@@ -59,7 +58,7 @@ def decide_take_reversal(command: TakeReversal, book: Book) -> PaymentOutcome:
     )
     if refusal:
         return record_payment(command, book, *refusal)
-    original = expect(original, _THERE)
+    original = expect(original, NOT_REFUSED)
     left_minor = original.amount_minor - original.reversed_minor
     if not command.amount_minor:
         command = replace(command, amount_minor=left_minor)
@@ -69,8 +68,8 @@ def decide_take_reversal(command: TakeReversal, book: Book) -> PaymentOutcome:
     outcome = move_money(
         command,
         book,
-        payer=expect(original.payee, _THERE),
-        payee=expect(original.payer, _THERE),
+        payer=expect(original.payee, NOT_REFUSED),
+        payee=expect(original.payer, NOT_REFUSED),
     )
     if outcome.state == State.COMPLETED:
         original.reversed_minor += command.amount_minor
@@ -111,7 +110,7 @@ def _refuse_amount(command: TakeReversal, left_minor: int) -> Refusal | None:
 
 def _refuse_payee(original: Original, book: Book) -> Refusal | None:
     """Why nothing can be taken from whom the money went to; giving back is always possible."""
-    payee = expect(original.payee, _THERE)
+    payee = expect(original.payee, NOT_REFUSED)
     # By id, not from the original: a command before this one in the batch may have changed it.
     status = book.owner_statuses[original.payee_owner]
     if payee.owner_kind == OwnerKind.CUSTOMER:

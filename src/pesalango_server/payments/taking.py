@@ -20,6 +20,8 @@ from pesalango_server.ledger.model import (
 from pesalango_server.ledger.statuses import State, Status
 from pesalango_server.payments.commands import TakePayment
 
+NOT_REFUSED = "what was not refused is there"
+
 Refusal = tuple[Status, str]
 """Why a payment cannot be made: status and evidence."""
 
@@ -52,8 +54,8 @@ class Asked(NamedTuple):
     wait_ms: int
     b2b_payer_may_reverse: bool
 
-    def fill(
-        self, organisation_code: str, transaction_reference: str = "", description: str = ""
+    def list_common(
+        self, *, organisation_code: str, transaction_reference: str = "", description: str = ""
     ) -> tuple[int, int, str, bool, int, str, str, str, str, int]:
         """The values of `TakePayment`'s fields, in their order."""
         return (
@@ -188,5 +190,5 @@ def record_payment(
         )
     )
     book.duplicates[command.duplicate_key] = payment
-    book.writes.add(store.INSERT_DUPLICATES, (book.ledger, command.duplicate_key, payment))
+    book.write(store.INSERT_DUPLICATES, (book.ledger, command.duplicate_key, payment))
     return PaymentOutcome(payment, state, status)

@@ -57,7 +57,8 @@ OPERATION: Final = Operation(
         by_check(codes.INTERNAL_ERROR),
         by_trigger(
             codes.TRANSACTION_FAILED,
-            "an organisation that cannot pay or be paid is refused as such",
+            "an organisation that cannot pay or be paid is refused as such; apart from a wallet "
+            "that holds all that the ledger can count",
         ),
         by_trigger(codes.REQUEST_TIMEOUT, "nobody is asked to approve"),
         by_check(codes.DUPLICATE_TRANSACTION),

@@ -15,6 +15,7 @@ from pesalango_server.catalog.model import NOT_AVAILABLE
 from pesalango_server.catalog.operations.query_transaction_status import OPERATION
 from pesalango_server.catalog.questions import Checked
 from pesalango_server.catalog.triggers import find_trigger
+from pesalango_server.engine.registry import PAYMENTS
 from pesalango_server.gateway.answers import Answer
 from pesalango_server.gateway.use_case import Place
 from pesalango_server.kernel.ids import ledger_of, make_unrecorded_conversation_id
@@ -35,9 +36,7 @@ STATUS_TEXTS: Final = {
 """How the wire calls the states of a payment."""
 
 _STATES_WITH_ID: Final = frozenset({State.RESERVED, State.COMPLETED, State.CANCELLED})
-_QUERIED_KINDS: Final = tuple(
-    kind for kind in OperationKind if kind is not OperationKind.QUERY_DIRECT_DEBIT
-)
+_QUERIED_KINDS: Final = tuple(payment.command.kind for payment in PAYMENTS)
 
 FIND_QUERIED_ORGANISATION: Final = declare_query(
     "find_queried_organisation",
