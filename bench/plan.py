@@ -29,6 +29,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     audit_seconds_max: float = 3_600.0
     turn_seconds: int
     """Of each turn where contenders are compared with each other."""
+    overload_seconds: int
+    overload_rounds: int
     memory_payments: int
     growth_start: int = 10_000
     growth_end_sqlite: int
@@ -40,6 +42,8 @@ SHORT = Plan(
     seconds=5,
     startups=3,
     turn_seconds=2,
+    overload_seconds=8,
+    overload_rounds=2,
     memory_payments=100_000,
     growth_end_sqlite=200_000,
     growth_end_postgres=100_000,
@@ -49,6 +53,8 @@ FULL = Plan(
     seconds=30,
     startups=7,
     turn_seconds=15,
+    overload_seconds=60,
+    overload_rounds=3,
     memory_payments=1_000_000,
     growth_end_sqlite=10_000_000,
     growth_end_postgres=1_000_000,
@@ -92,12 +98,21 @@ QUESTION_ENGINES = "P2 with two engines"
 QUESTION_HOT_ROW = "P2 on a hot row"
 QUESTION_MARKETS = "Five markets"
 QUESTION_MEMORY = "Memory"
+QUESTION_OVERLOAD = "Overload"
+QUESTION_FLOOD_KNOWN = "Flood, beside known ciphertexts"
+QUESTION_FLOOD_FRESH = "Flood, beside fresh ciphertexts"
 
 C2B, B2C, REVERSAL = "C2B", "B2C", "reversal"
 ONE_ENGINE, TWO_ENGINES = "one engine", "two engines"
 ONE_MARKET, ALL_MARKETS = "one market", "five markets"
-HOT_PGBENCH, HOT_ROW = "pgbench, scale 1, 64 clients", "payments to one organisation"
+HOT_PGBENCH = "pgbench, scale 1, 64 clients"
+HOT_ROW_TOLD, HOT_ROW = (
+    f"payments over {connections} connections"
+    for connections in (CONNECTIONS_TOLD, CONNECTIONS_SHARED)
+)
 DECRYPTIONS, NEW_SESSIONS = "RSA-4096 decryptions", "payments, each in a new session"
+MOST_ACCEPTED, OVERLOADED = "the most payments", "accepted of four times as many"
+UNDISTURBED, FLOODED = "payments alone", "beside a flood"
 SHORT_LEDGER, LONG_LEDGER = "payments into a short ledger", "into a long one"
 
 MEMORY_AFTER = "MB of all processes after a million payments"
@@ -151,6 +166,16 @@ TARGETS = (
         figure=name_ratio(NEW_SESSIONS, DECRYPTIONS),
         bound=0.35,
         is_floor=True,
+    ),
+    Target(
+        question=QUESTION_OVERLOAD,
+        figure=name_ratio(OVERLOADED, MOST_ACCEPTED),
+        bound=0.8,
+        is_floor=True,
+    ),
+    *(
+        Target(question=question, figure=name_ratio(FLOODED, UNDISTURBED), bound=0.7, is_floor=True)
+        for question in (QUESTION_FLOOD_KNOWN, QUESTION_FLOOD_FRESH)
     ),
     *_list_floors(QUESTION_GROWTH, LONG_LEDGER, SHORT_LEDGER, 0.9),
     Target(

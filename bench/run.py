@@ -12,6 +12,7 @@ import contextlib
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -30,15 +31,19 @@ from bench.machine import describe_machine
 from bench.markets import measure_markets
 from bench.memory import measure_memory
 from bench.operations import measure_operations
+from bench.overload import measure_flood, measure_overload
 from bench.payments import measure_payments
 from bench.plan import (
     FULL,
     QUESTION_ENGINES,
+    QUESTION_FLOOD_FRESH,
+    QUESTION_FLOOD_KNOWN,
     QUESTION_GROWTH,
     QUESTION_HOT_ROW,
     QUESTION_MARKETS,
     QUESTION_MEMORY,
     QUESTION_OPERATIONS,
+    QUESTION_OVERLOAD,
     QUESTION_POSTGRES,
     QUESTION_SESSIONS,
     QUESTION_SQLITE,
@@ -58,13 +63,13 @@ from pesalango_server.storage.bundled import BundledPostgresError
 BUSY_PERCENT_MAX = 5.0
 QUESTIONS = (
     *("P1", "P2", "P3", "P3b", "P4", "P7"),
-    *("operations", "engines", "hot-row", "markets", "memory", "against"),
+    *("operations", "engines", "hot-row", "markets", "memory", "overload", "against"),
 )
 
 SHORT_QUESTIONS = ("P1", "P2", "P3", "P7")
 """Those of a short run, which somebody waits for."""
 ON_EITHER = {"operations", "markets", "memory"}
-ON_SQLITE = {"P1", "P3", "P3b", "P7", *ON_EITHER}
+ON_SQLITE = {"P1", "P3", "P3b", "P7", "overload", *ON_EITHER}
 ON_POSTGRES = {"P2", "hot-row", *ON_EITHER}
 
 
@@ -176,7 +181,14 @@ def measure_comparisons(
         ),
     ]
     if database is None:
-        asked.append(("P3b", QUESTION_SESSIONS, lambda: measure_sessions(server, directory, plan)))
+        asked += [
+            ("P3b", QUESTION_SESSIONS, lambda: measure_sessions(server, directory, plan)),
+            ("overload", QUESTION_OVERLOAD, lambda: measure_overload(server, directory, plan)),
+        ]
+        asked += [
+            ("overload", question, partial(measure_flood, server, directory, plan, is_fresh=fresh))
+            for question, fresh in ((QUESTION_FLOOD_KNOWN, False), (QUESTION_FLOOD_FRESH, True))
+        ]
     else:
         asked.append(("hot-row", QUESTION_HOT_ROW, ask_hot_row))
     for tag, question, measure in asked:

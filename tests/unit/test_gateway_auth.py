@@ -23,9 +23,9 @@ from pesalango_server.applications.model import (
 )
 from pesalango_server.gateway.answers import Answer
 from pesalango_server.gateway.auth import Authenticator
-from pesalango_server.gateway.bearer import Decryptor
+from pesalango_server.gateway.decryptor import Decryptor
 from pesalango_server.gateway.sessions import CiphertextMap
-from pesalango_server.gateway.throttle import FailureThrottle
+from pesalango_server.gateway.throttle import FailureThrottle, RefusalDelay
 from pesalango_server.http.addresses import PeerFinder
 from pesalango_server.http.context import Installation
 from pesalango_server.storage.database import Read, StorageUnavailable
@@ -153,15 +153,22 @@ class Desk:
 
     def run(self, steps: Callable[[Authenticator], Coroutine[Any, Any, None]]) -> None:
         async def main() -> None:
-            decryptor = Decryptor(threads=1, waiting_max=8, decryptions=self.decryptions)
+            throttle = FailureThrottle(
+                self.clock, failures_per_minute=3, networks_max=10, exempts_loopback=True
+            )
+            decryptor = Decryptor(
+                throttle=throttle,
+                threads=1,
+                waiting_max=8,
+                decryptions=self.decryptions,
+            )
             authenticator = Authenticator(
                 environment=Environment("sandbox", self.readers),  # type: ignore[arg-type]
                 configuration=self.holder,  # type: ignore[arg-type]
                 clock=self.clock,
                 decryptor=decryptor,
-                throttle=FailureThrottle(
-                    self.clock, failures_per_minute=3, networks_max=10, exempts_loopback=True
-                ),
+                throttle=throttle,
+                refusal_delay=RefusalDelay(delay_ms=0, delayed_max=10),
                 peers=PeerFinder(()),
                 ciphertexts=CiphertextMap(ciphertexts_max=100, per_session_max=8),
             )
@@ -367,5 +374,19 @@ def test_failures_are_counted_and_then_nothing_is_decrypted(desk: Desk) -> None:
         assert status_of(await use(authenticator, b"Bearer junk")) == 429
         assert desk.decryptions.value == decrypted
         assert status_of(await use(authenticator, known)) == 200
+
+    desk.run(steps)
+
+
+def test_a_ciphertext_in_use_outlives_those_that_are_used_once(desk: Desk) -> None:
+    async def steps(authenticator: Authenticator) -> None:
+        kept = desk.encrypt(SESSION_KEY)
+        for _ in range(2):
+            assert status_of(await use(authenticator, kept)) == 200
+        for _ in range(30):
+            assert status_of(await use(authenticator, desk.encrypt(SESSION_KEY))) == 200
+        decrypted = desk.decryptions.value
+        assert status_of(await use(authenticator, kept)) == 200
+        assert desk.decryptions.value == decrypted
 
     desk.run(steps)

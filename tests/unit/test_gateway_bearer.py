@@ -13,14 +13,15 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 
 from pesalango_server.gateway.bearer import (
-    DecryptionsBusy,
-    Decryptor,
     ImplicitRejectionMissing,
     check_implicit_rejection,
     load_private_key,
     parse_bearer,
 )
+from pesalango_server.gateway.decryptor import DecryptionsBusy, Decryptor
+from pesalango_server.gateway.throttle import FailureThrottle
 from pesalango_server.telemetry import Counter, Metrics
+from tests.unit.manual_clock import ManualClock
 
 SECRET = "0123456789abcdef0123456789abcdef"
 
@@ -45,10 +46,17 @@ def encrypt_block(key: rsa.RSAPrivateKey, block: bytes) -> bytes:
     return number.to_bytes(key.key_size // 8, "big")
 
 
+def make_decryptor(counter: Counter, *, waiting_max: int) -> Decryptor:
+    throttle = FailureThrottle(
+        ManualClock(), failures_per_minute=20, networks_max=10, exempts_loopback=True
+    )
+    return Decryptor(throttle=throttle, threads=1, waiting_max=waiting_max, decryptions=counter)
+
+
 def decrypt(key: rsa.RSAPrivateKey, counter: Counter, ciphertext: bytes) -> str:
-    decryptor = Decryptor(threads=1, waiting_max=4, decryptions=counter)
+    decryptor = make_decryptor(counter, waiting_max=4)
     try:
-        return asyncio.run(decryptor.decrypt(key, ciphertext))
+        return asyncio.run(decryptor.decrypt(key, ciphertext, None))
     finally:
         decryptor.close()
 
@@ -173,16 +181,18 @@ def test_too_many_bearers_at_once_are_turned_away(key: rsa.RSAPrivateKey, counte
     ciphertext = encrypt(key, SECRET.encode())
 
     async def run() -> list[Any]:
-        decryptor = Decryptor(threads=1, waiting_max=3, decryptions=counter)
-        calls = [decryptor.decrypt(key, ciphertext) for _ in range(10)]
+        decryptor = make_decryptor(counter, waiting_max=3)
+        calls = [decryptor.decrypt(key, ciphertext, None) for _ in range(20)]
         results = await asyncio.gather(*calls, return_exceptions=True)
-        assert await decryptor.decrypt(key, ciphertext) == SECRET
+        assert await decryptor.decrypt(key, ciphertext, None) == SECRET
         decryptor.close()
         return results
 
     results = asyncio.run(run())
-    assert results.count(SECRET) == 3
-    assert sum(isinstance(result, DecryptionsBusy) for result in results) == 7
+    refused = sum(isinstance(result, DecryptionsBusy) for result in results)
+    assert results.count(SECRET) + refused == 20
+    # Six are started, and two of one network wait where there are three places.
+    assert refused == 12
 
 
 def test_a_private_key_is_read_from_pem(key: rsa.RSAPrivateKey) -> None:

@@ -87,3 +87,36 @@ def test_callers_without_an_address_share_one_bucket(clock: ManualClock) -> None
     for _ in range(2):
         throttle.count_failure(None)
     assert throttle.seconds_to_wait(None) > 0
+
+
+def test_doubt_is_what_successes_do_not_make_good(clock: ManualClock) -> None:
+    throttle = make(clock)
+    for _ in range(2):
+        throttle.count_failure(HERE)
+    assert not throttle.is_doubtful(HERE)
+    throttle.count_failure(HERE)
+    assert throttle.is_doubtful(HERE)
+    assert not throttle.is_doubtful(ELSEWHERE)
+    throttle.count_success(HERE)
+    assert not throttle.is_doubtful(HERE)
+    for _ in range(1_000):
+        throttle.count_failure(HERE)
+    for _ in range(14):
+        throttle.count_success(HERE)
+    assert not throttle.is_doubtful(HERE)
+
+
+def test_addresses_of_this_machine_have_no_neighbours(clock: ManualClock) -> None:
+    throttle = make(clock, exempts_loopback=False)
+    for _ in range(20):
+        throttle.count_failure(ip_address("127.0.0.2"))
+    assert throttle.seconds_to_wait(ip_address("127.0.0.2")) > 0
+    assert throttle.seconds_to_wait(ip_address("127.0.0.3")) == 0
+
+
+def test_no_network_is_exempt_from_doubt(clock: ManualClock) -> None:
+    throttle = make(clock)
+    for _ in range(3):
+        throttle.count_failure(LOOPBACK)
+    assert throttle.is_doubtful(LOOPBACK)
+    assert throttle.seconds_to_wait(LOOPBACK) == 0

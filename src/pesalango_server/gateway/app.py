@@ -18,7 +18,8 @@ from pesalango_server.gateway.answers import (
     wrong_method,
 )
 from pesalango_server.gateway.auth import Authenticator
-from pesalango_server.gateway.bearer import Decryptor, check_platform_keys
+from pesalango_server.gateway.bearer import check_platform_keys
+from pesalango_server.gateway.decryptor import Decryptor
 from pesalango_server.gateway.operations import Seeder, make_use_cases
 from pesalango_server.gateway.refusal_log import RefusalLog
 from pesalango_server.gateway.responders import (
@@ -30,7 +31,7 @@ from pesalango_server.gateway.responders import (
 )
 from pesalango_server.gateway.routes import Route, RouteTable
 from pesalango_server.gateway.sessions import CiphertextMap
-from pesalango_server.gateway.throttle import FailureThrottle
+from pesalango_server.gateway.throttle import FailureThrottle, RefusalDelay
 from pesalango_server.gateway.use_case import Place, UseCaseFactory
 from pesalango_server.gateway.waits import SLOT_MS, OutcomeWaits
 from pesalango_server.http.addresses import PeerFinder
@@ -90,7 +91,13 @@ class Gateway:
             networks_max=settings.failed_authentication_networks_max,
             exempts_loopback=settings.failed_authentications_exempt_loopback,
         )
+        self._refusal_delay = RefusalDelay(
+            delay_ms=settings.failed_authentication_delay_ms,
+            # The rest of the connections is for others.
+            delayed_max=settings.connections_max // 4,
+        )
         self._decryptor = Decryptor(
+            throttle=self._throttle,
             threads=settings.decryption_threads,
             waiting_max=settings.decryptions_waiting_max,
             decryptions=metrics.counter("decryptions", "Bearers that were decrypted."),
@@ -142,6 +149,7 @@ class Gateway:
             clock=self._context.clock,
             decryptor=self._decryptor,
             throttle=self._throttle,
+            refusal_delay=self._refusal_delay,
             peers=self._peers,
             ciphertexts=CiphertextMap(
                 ciphertexts_max=self._settings.ciphertexts_max,

@@ -21,14 +21,15 @@ from pesalango_server.gateway.answers import (
     not_yet_live,
     too_many_failures,
 )
-from pesalango_server.gateway.bearer import Decryptor, load_private_key, parse_bearer
+from pesalango_server.gateway.bearer import load_private_key, parse_bearer
+from pesalango_server.gateway.decryptor import DecryptionsBusy, Decryptor, TooManyFailures
 from pesalango_server.gateway.sessions import (
     CiphertextMap,
     KnownSession,
     decode_session_in_market,
     read_session_in_market,
 )
-from pesalango_server.gateway.throttle import FailureThrottle
+from pesalango_server.gateway.throttle import FailureThrottle, RefusalDelay
 from pesalango_server.http.addresses import Address, PeerFinder
 from pesalango_server.http.answers import Scope
 from pesalango_server.http.context import ConfigurationHolder, EnvironmentContext
@@ -55,6 +56,7 @@ class Authenticator:
         clock: Clock,
         decryptor: Decryptor,
         throttle: FailureThrottle,
+        refusal_delay: RefusalDelay,
         peers: PeerFinder,
         ciphertexts: CiphertextMap,
     ) -> None:
@@ -63,6 +65,7 @@ class Authenticator:
         self._clock = clock
         self._decryptor = decryptor
         self._throttle = throttle
+        self._refusal_delay = refusal_delay
         self._peers = peers
         self._ciphertexts = ciphertexts
         self._hasher = configuration.installation.hasher
@@ -111,18 +114,30 @@ class Authenticator:
         if application is None:
             self._throttle.count_failure(address)
             return NOT_AUTHORISED
+        self._throttle.count_success(address)
         return self._check_whereabouts(application, scope, headers) or application
 
     async def _decrypt(self, authorization: bytes, address: Address | None) -> str | Answer:
         seconds = self._throttle.seconds_to_wait(address)
         if seconds:
+            await self._refusal_delay.wait()
             return too_many_failures(seconds)
-        key = self._find_private_key()
-        ciphertext = parse_bearer(authorization, ciphertext_bytes=key.key_size // 8)
-        if ciphertext is None:
-            self._throttle.count_failure(address)
-            return NOT_AUTHORISED
-        return await self._decryptor.decrypt(key, ciphertext)
+        try:
+            # First of all: under load it is most of what happens here.
+            self._decryptor.check_room(address)
+            key = self._find_private_key()
+            ciphertext = parse_bearer(authorization, ciphertext_bytes=key.key_size // 8)
+            if ciphertext is None:
+                self._throttle.count_failure(address)
+                return NOT_AUTHORISED
+            return await self._decryptor.decrypt(key, ciphertext, address)
+        except TooManyFailures as refused:
+            await self._refusal_delay.wait()
+            return too_many_failures(refused.seconds)
+        except DecryptionsBusy:
+            if self._throttle.is_doubtful(address):
+                await self._refusal_delay.wait()
+            raise
 
     async def _admit_unknown(
         self, scope: Scope, authorization: bytes, ciphertext_hash: bytes, market: str
@@ -139,6 +154,7 @@ class Authenticator:
         if known is None:
             self._throttle.count_failure(address)
             return NOT_AUTHORISED
+        self._throttle.count_success(address)
         # From here on the caller holds a key of ours. That it has ended, or is not live yet, is no
         # guessing: counting it would keep a busy shop from the new session that it needs.
         verdict = self._judge(known, market)

@@ -1,23 +1,15 @@
-"""From the `Authorization` header to the secret in it: base64, then RSA, off the event loop."""
+"""What a bearer is, and whether this process may decrypt it."""
 
-import asyncio
 import binascii
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from pesalango_server.telemetry import Counter
-
 _SCHEME: Final = b"bearer "
 _PADDING: Final = PKCS1v15()
-
-
-class DecryptionsBusy(Exception):
-    """Too many bearers wait to be decrypted."""
 
 
 class ImplicitRejectionMissing(Exception):
@@ -76,42 +68,3 @@ def parse_bearer(authorization: bytes, *, ciphertext_bytes: int) -> bytes | None
     except ValueError:
         return None
     return ciphertext if len(ciphertext) == ciphertext_bytes else None
-
-
-class Decryptor:
-    """A bounded queue before a few threads; RSA runs outside the interpreter lock."""
-
-    def __init__(self, *, threads: int, waiting_max: int, decryptions: Counter) -> None:
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="decryptor")
-        self._waiting_max = waiting_max
-        self._waiting = 0
-        self._decryptions = decryptions
-
-    async def decrypt(self, key: RSAPrivateKey, ciphertext: bytes) -> str:
-        """The secret, as a text of one character for each byte; noise for wrong padding.
-
-        Raises `DecryptionsBusy`.
-        """
-        if self._waiting >= self._waiting_max:
-            raise DecryptionsBusy
-        self._waiting += 1
-        try:
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._threads, _decrypt, key, ciphertext)
-        finally:
-            self._waiting -= 1
-            self._decryptions.add()
-
-    def close(self) -> None:
-        """Drop what waits, let the rest end."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
-
-
-def _decrypt(key: RSAPrivateKey, ciphertext: bytes) -> str:
-    try:
-        secret = key.decrypt(ciphertext, _PADDING)
-    except ValueError:
-        # A number above the key's modulus, which the caller can tell as well as we can: no secret,
-        # which goes the way of every wrong one.
-        secret = b""
-    return secret.decode("latin-1")

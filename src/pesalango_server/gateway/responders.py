@@ -11,7 +11,7 @@ from pesalango_server.catalog.questions import Checked, Refusal, Values
 from pesalango_server.catalog.validation import Validator
 from pesalango_server.gateway.answers import Answer, AnswerWithheld, OperationAnswers
 from pesalango_server.gateway.auth import Authenticator
-from pesalango_server.gateway.bearer import DecryptionsBusy
+from pesalango_server.gateway.decryptor import DecryptionsBusy
 from pesalango_server.gateway.refusal_log import RefusalLog
 from pesalango_server.gateway.use_case import EngineUnavailable, UseCase
 from pesalango_server.gateway.wire import (

@@ -77,7 +77,9 @@ class CiphertextMap:
     """From the keyed hash of a ciphertext to the session whose key is in it.
 
     Holds successes only. At most `per_session_max` ciphertexts of one session, the oldest of its
-    own making room; and `ciphertexts_max` of all, of which the least recently used goes.
+    own making room, but one that was used again stays before one that was used once: a program
+    that encrypts anew for each call must not cost another, of the same session, its ciphertext.
+    And `ciphertexts_max` of all, of which the least recently used goes.
     """
 
     def __init__(self, *, ciphertexts_max: int, per_session_max: int) -> None:
@@ -85,6 +87,7 @@ class CiphertextMap:
         self._per_session_max = per_session_max
         self._by_ciphertext: OrderedDict[bytes, KnownSession] = OrderedDict()
         self._by_key: dict[str, KnownSession] = {}
+        self._used_once: set[bytes] = set()
 
     def __len__(self) -> int:
         """How many ciphertexts are remembered."""
@@ -95,6 +98,7 @@ class CiphertextMap:
         known = self._by_ciphertext.get(ciphertext_hash)
         if known is not None:
             self._by_ciphertext.move_to_end(ciphertext_hash)
+            self._used_once.discard(ciphertext_hash)
         return known
 
     def find_by_key(self, key_hash: str) -> KnownSession | None:
@@ -108,11 +112,17 @@ class CiphertextMap:
             return
         known = self._by_key.setdefault(known.key_hash, known)
         if len(known.ciphertexts) >= self._per_session_max:
-            del self._by_ciphertext[known.ciphertexts.popleft()]
+            used_once = (each for each in known.ciphertexts if each in self._used_once)
+            replaced = next(used_once, known.ciphertexts[0])
+            known.ciphertexts.remove(replaced)
+            self._used_once.discard(replaced)
+            del self._by_ciphertext[replaced]
         known.ciphertexts.append(ciphertext_hash)
+        self._used_once.add(ciphertext_hash)
         self._by_ciphertext[ciphertext_hash] = known
         if len(self._by_ciphertext) > self._ciphertexts_max:
             oldest_hash, oldest = self._by_ciphertext.popitem(last=False)
             oldest.ciphertexts.remove(oldest_hash)
+            self._used_once.discard(oldest_hash)
             if not oldest.ciphertexts:
                 del self._by_key[oldest.key_hash]

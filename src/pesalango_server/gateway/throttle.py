@@ -1,20 +1,47 @@
 """How often an address may fail to authenticate before its next attempts are turned away."""
 
+import asyncio
 from collections import OrderedDict
+from functools import lru_cache
+from ipaddress import ip_network
 from math import ceil
-from typing import Final
+from typing import Final, TypeVar
 
 from pesalango_server.http.addresses import Address, Network, neighbourhood_of
 from pesalango_server.kernel.clock import Clock
 
 MINUTE_MS: Final = 60_000
 
+DOUBTFUL_FROM: Final = 3
+"""So many failures without a success; a mistake, and its repetition, are none."""
+
+DOUBT_MAX: Final = 16
+"""So many successes make good any number of failures."""
+
+_Kept = TypeVar("_Kept")
+
+
+@lru_cache(maxsize=4_096)
+def find_network(address: Address | None) -> Network | None:
+    """Whose failures count together: a neighbourhood (/24, /64).
+
+    Addresses of this machine have no neighbours: whoever uses several of them means several
+    callers.
+    """
+    if address is None:
+        return None
+    return ip_network(address) if address.is_loopback else neighbourhood_of(address)
+
 
 class FailureThrottle:
-    """A bucket for each neighbourhood of addresses (/24, /64); only failures draw on it.
+    """A bucket for each network that `find_network` tells apart; only failures draw on it.
 
     A bucket that is full is forgotten; of those that are not, `networks_max` are remembered, and
     the one that failed longest ago makes room.
+
+    Beside it stands doubt, which successes take away again, and which no network is exempt from: it
+    tells only who waits for whom. A shop that fails now and then is above it, however often that
+    is; whoever does nothing but fail is not.
     """
 
     def __init__(
@@ -31,29 +58,43 @@ class FailureThrottle:
         self._exempts_loopback = exempts_loopback
         # Failures that still count, and when that was.
         self._buckets: OrderedDict[Network | None, tuple[float, int]] = OrderedDict()
+        # How many failures are not made good by successes.
+        self._doubt: OrderedDict[Network | None, int] = OrderedDict()
 
     def seconds_to_wait(self, address: Address | None) -> int:
         """How long until an unknown ciphertext from there is looked at again; 0 means now."""
-        if self._is_exempt(address):
+        if not self._buckets or self._is_exempt(address):
             return 0
-        network = neighbourhood_of(address) if address is not None else None
-        excess = self._level(network) - (self._capacity - 1)
+        excess = self._level(find_network(address)) - (self._capacity - 1)
         if excess <= 0:
             return 0
         return max(1, ceil(excess * MINUTE_MS / self._capacity / 1_000))
 
+    def is_doubtful(self, address: Address | None) -> bool:
+        """Whether what comes from there is mostly wrong."""
+        return bool(self._doubt) and self._doubt.get(find_network(address), 0) >= DOUBTFUL_FROM
+
+    def count_success(self, address: Address | None) -> None:
+        """Count an unknown ciphertext that had a key of ours in it."""
+        if not self._doubt:
+            return
+        network = find_network(address)
+        doubt = self._doubt.pop(network, 0)
+        if doubt > 1:
+            self._doubt[network] = doubt - 1
+
     def count_failure(self, address: Address | None) -> None:
         """Count a failed authentication."""
+        network = find_network(address)
+        self._doubt[network] = min(self._doubt.get(network, 0) + 1, DOUBT_MAX)
+        _forget_oldest(self._doubt, network, self._networks_max)
         if self._is_exempt(address):
             return
-        network = neighbourhood_of(address) if address is not None else None
         # Attempts that were under way together may all fail; they are no reason to wait longer
         # than a minute.
         level = min(self._level(network) + 1, float(self._capacity))
         self._buckets[network] = (level, self._clock.monotonic_ms())
-        self._buckets.move_to_end(network)
-        if len(self._buckets) > self._networks_max:
-            self._buckets.popitem(last=False)
+        _forget_oldest(self._buckets, network, self._networks_max)
 
     def _is_exempt(self, address: Address | None) -> bool:
         return self._exempts_loopback and address is not None and address.is_loopback
@@ -67,3 +108,34 @@ class FailureThrottle:
             del self._buckets[network]
             return 0.0
         return level - drained
+
+
+def _forget_oldest(
+    kept: OrderedDict[Network | None, _Kept], latest: Network | None, networks_max: int
+) -> None:
+    kept.move_to_end(latest)
+    if len(kept) > networks_max:
+        kept.popitem(last=False)
+
+
+class RefusalDelay:
+    """Keeps callers waiting for a refusal that they were told to expect.
+
+    A refusal costs nearly as much as a payment, but for its decryption; a caller who gets it at
+    once comes again at once. At most `delayed_max` wait at a time.
+    """
+
+    def __init__(self, *, delay_ms: int, delayed_max: int) -> None:
+        self._delay_ms = delay_ms
+        self._delayed_max = delayed_max
+        self._delayed = 0
+
+    async def wait(self) -> None:
+        """Wait, where there is room to."""
+        if self._delayed >= self._delayed_max:
+            return
+        self._delayed += 1
+        try:
+            await asyncio.sleep(self._delay_ms / 1_000)
+        finally:
+            self._delayed -= 1

@@ -272,12 +272,32 @@ class Settings(Struct, frozen=True, kw_only=True):
         bool,
         Meta(description="Failed authentications from this machine itself are not counted."),
     ] = True
+    failed_authentication_delay_ms: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=60_000,
+            description="How long an address waits for each refusal that its failed "
+            "authentications bring it, in at most a quarter of a worker's connections.",
+        ),
+    ] = 1_000
     decryption_threads: Annotated[
-        int, Meta(ge=1, le=256, description="Threads of one worker that decrypt bearers.")
-    ] = 2
+        int,
+        Meta(
+            ge=1,
+            le=256,
+            description="Threads of one worker that decrypt bearers: some more than it may use "
+            "cores, because each waits for the interpreter now and then.",
+        ),
+    ] = 4
     decryptions_waiting_max: Annotated[
         int,
-        Meta(ge=1, le=100_000, description="Bearers of one worker that wait to be decrypted."),
+        Meta(
+            ge=1,
+            le=100_000,
+            description="Bearers of one worker that wait to be decrypted. Those of one network "
+            "(/24, /64) take half of it at most, those of networks that mostly fail an eighth.",
+        ),
     ] = 512
     ciphertexts_max: Annotated[
         int,

@@ -1,0 +1,108 @@
+"""Threads that decrypt, and nothing else: RSA runs outside the interpreter lock."""
+
+import os
+import sys
+import threading
+from asyncio import Future
+from collections import deque
+from collections.abc import Callable
+from queue import SimpleQueue
+from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+
+_PADDING: Final = PKCS1v15()
+_HANDED_BACK_TOGETHER: Final = 8
+"""While more wait to be decrypted; the engine then books as many together."""
+
+_NICENESS: Final = 5
+_NICENESS_MAX: Final = 19
+
+
+class Decryption:
+    """A ciphertext on its way to its secret, which the future gets on its event loop."""
+
+    __slots__ = ("ciphertext", "fault", "future", "key", "secret")
+
+    def __init__(self, key: RSAPrivateKey, ciphertext: bytes, future: Future[str]) -> None:
+        self.key = key
+        self.ciphertext = ciphertext
+        self.future = future
+        self.secret = ""
+        self.fault: Exception | None = None
+
+    def run(self) -> None:
+        """Decrypt, in any thread. Noise stands for wrong padding."""
+        try:
+            secret = self.key.decrypt(self.ciphertext, _PADDING)
+        except ValueError:
+            # A number above the key's modulus, which the caller can tell as well as we can: no
+            # secret, which goes the way of every wrong one.
+            return
+        except Exception as fault:  # noqa: BLE001 - handed on to whoever waits
+            self.fault = fault
+            return
+        self.secret = secret.decode("latin-1")
+
+
+class DecryptionThreads:
+    """Takes decryptions in order and hands them back on their event loop, several at a time.
+
+    An executor and its futures take the interpreter lock several times for each result, and under
+    load every time is a wait. `ended` is called on the event loop for each that has ended.
+    """
+
+    def __init__(self, count: int, *, ended: Callable[[Decryption], None]) -> None:
+        self._ended = ended
+        self._waiting: SimpleQueue[Decryption | None] = SimpleQueue()
+        self._done: deque[Decryption] = deque()
+        self._is_told = False
+        self._threads = [
+            threading.Thread(target=self._run, name=f"decryptor-{number}", daemon=True)
+            for number in range(count)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def start(self, decryption: Decryption) -> None:
+        """Decrypt it as soon as a thread is free."""
+        self._waiting.put(decryption)
+
+    def close(self) -> None:
+        """Let the threads end what they are at; nothing more is handed back."""
+        for _ in self._threads:
+            self._waiting.put(None)
+
+    def _run(self) -> None:
+        _give_way()
+        while (decryption := self._waiting.get()) is not None:
+            decryption.run()
+            self._done.append(decryption)
+            if self._is_told or (
+                len(self._done) < _HANDED_BACK_TOGETHER and not self._waiting.empty()
+            ):
+                continue
+            self._is_told = True
+            try:
+                decryption.future.get_loop().call_soon_threadsafe(self._hand_back)
+            except RuntimeError:
+                # The event loop is closed, and nobody waits.
+                return
+
+    def _hand_back(self) -> None:
+        # In this order: what a thread adds from here on is either found below or told anew.
+        self._is_told = False
+        while self._done:
+            self._ended(self._done.popleft())
+
+
+def _give_way() -> None:
+    """Let this thread yield to the event loop and to the engine, which take less and hold up more.
+
+    Threads have a niceness of their own on Linux alone; elsewhere it is the process's.
+    """
+    if sys.platform == "linux":
+        own = threading.get_native_id()
+        niceness = os.getpriority(os.PRIO_PROCESS, own) + _NICENESS
+        os.setpriority(os.PRIO_PROCESS, own, min(niceness, _NICENESS_MAX))
