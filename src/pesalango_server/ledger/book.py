@@ -10,10 +10,12 @@ from pesalango_server.kernel.invariant import ensure
 from pesalango_server.ledger import store
 from pesalango_server.ledger.model import (
     BALANCE_MAX_MINOR,
+    ISSUED_MAX_MINOR,
     Account,
     Customer,
     Organisation,
     Original,
+    OwnerKind,
     Prompt,
     Standing,
 )
@@ -90,8 +92,12 @@ class Book:
         ensure(amount_minor > 0, "a transfer moves a positive amount")
         ensure(debit.id != credit.id, "a transfer has two accounts")
         ensure(
-            debit.owner_kind == 0 or debit.available_minor >= amount_minor,
+            debit.owner_kind == OwnerKind.SYSTEM or debit.available_minor >= amount_minor,
             "a wallet cannot go below what it holds",
+        )
+        ensure(
+            debit.balance_minor - amount_minor >= -ISSUED_MAX_MINOR,
+            "a ledger cannot issue more than the maximum",
         )
         ensure(
             credit.balance_minor + amount_minor <= BALANCE_MAX_MINOR,
