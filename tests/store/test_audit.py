@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from pesalango_server.kernel.message import Done
+from pesalango_server.kernel.message import Done, PaymentOutcome
 from pesalango_server.ledger.model import Answer
 from pesalango_server.ledger.parties import FundCustomers, ScriptCustomer
 from pesalango_server.ledger.statuses import State, Status
@@ -408,6 +408,20 @@ def test_broken_books_are_found(broken: Books, name: str) -> None:
     broken.rig.plant(*(statement.format(**ids) for statement in statements))
 
     assert broken.find() == found
+
+
+def test_a_transfer_that_does_not_follow_on_its_payment_is_found(broken: Books) -> None:
+    rig = broken.rig
+    first, _ = rig.run(make_c2b(reference="first"), make_c2b(reference="second"))
+    assert isinstance(first, PaymentOutcome)
+    rig.plant(f"UPDATE transfers SET id = id + 1 WHERE payment = {first.payment}")
+
+    found = rig.audit().violations
+    assert {violation.what for violation in found} == {
+        DIGEST,
+        "a transfer is where no reversal finds it",
+    }
+    assert {violation.invariant for violation in found} == {6, 12}
 
 
 def test_a_second_payment_for_one_conversation_id_is_found(broken: Books) -> None:

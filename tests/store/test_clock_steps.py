@@ -13,11 +13,34 @@ from pesalango_server.gateway.sessions import (
     decode_session_in_market,
     read_session_in_market,
 )
-from pesalango_server.kernel.ids import minted_at_ms
+from pesalango_server.kernel.ids import (
+    COUNTER_MAX,
+    LEDGER_MAX,
+    follow_id,
+    ledger_of,
+    mint_id,
+    minted_at_ms,
+    write_follow_id,
+)
 from pesalango_server.kernel.message import FAULT_UNAVAILABLE, Done, PaymentOutcome
+from pesalango_server.ledger.model import Answer
+from pesalango_server.ledger.parties import FundCustomers, SetOrganisation
 from pesalango_server.ledger.statuses import State, Status
+from pesalango_server.payments.commands import AnswerPrompt, TakeC2b
 from pesalango_server.storage.address import open_database_reader
-from tests.store.engine_fixture import POOR, WAIT_MS, Rig, make_c2b, run_batch
+from tests.store.engine_fixture import (
+    PAYER,
+    POOR,
+    SHOP,
+    SHOP_WITHOUT_PRODUCTS,
+    WAIT_MS,
+    Rig,
+    make_b2b,
+    make_b2c,
+    make_c2b,
+    make_reversal,
+    run_batch,
+)
 from tests.store.link_end import run_loop
 
 # The contract's own number.
@@ -121,6 +144,84 @@ def test_ids_made_while_the_clock_is_ahead_are_followed_by_later_ones_when_it_is
     # What the clock showed at its furthest is where they go on from.
     assert all(minted_at_ms(id_) >= rig.clock.wall_ms() for id_ in ids)
     assert_time_went_forward(rig)
+
+
+# --- ids that run ahead of the clock: 4 096 of one millisecond, and the next one is borrowed -----------------
+
+
+def use_up_ids(rig: Rig, *, until_counter: int) -> None:
+    """Fund until the last id that was minted has this counter, while the clock stands still."""
+    ((last_id,),) = rig.sql("SELECT last_id FROM ledger_state WHERE ledger = 1")
+    left = (until_counter - last_id) & COUNTER_MAX
+    keys = [f"{last_id + number:032x}" for number in range(left)]
+    (funded,) = rig.run(FundCustomers(1, tuple((POOR, 1, key) for key in keys)))
+    assert isinstance(funded, Done)
+    assert funded.ids[-1] & COUNTER_MAX == until_counter
+
+
+def approve(rig: Rig, command: TakeC2b) -> PaymentOutcome:
+    """A payment that its customer approves with the last but one id of the millisecond."""
+    asked = rig.pay(command)
+    assert asked.state == State.PENDING
+    use_up_ids(rig, until_counter=COUNTER_MAX - 1)
+    (approved,) = rig.run(AnswerPrompt(1, asked.payment, Answer.APPROVE))
+    assert isinstance(approved, PaymentOutcome)
+    return approved
+
+
+PAYMENTS = {
+    "c2b": make_c2b(reference="first"),
+    "b2c": make_b2c(reference="first"),
+    "b2b": make_b2b(reference="first"),
+    "prompt": make_c2b(reference="first", approves_unscripted=False),
+}
+
+
+@pytest.mark.parametrize("payment", PAYMENTS)
+def test_a_payment_with_the_last_id_of_its_millisecond_can_be_reversed(
+    rig: Rig, payment: str
+) -> None:
+    before = [rig.balance_of(name) for name in (PAYER, SHOP, SHOP_WITHOUT_PRODUCTS)]
+    rig.clock.jump(-SMALL_MS)
+    command = PAYMENTS[payment]
+    if payment == "prompt":
+        assert isinstance(command, TakeC2b)
+        outcome = approve(rig, command)
+    else:
+        use_up_ids(rig, until_counter=COUNTER_MAX - 1)
+        outcome = rig.pay(command)
+        assert outcome.payment & COUNTER_MAX == COUNTER_MAX
+    assert outcome.state == State.COMPLETED
+    ((transfer,),) = rig.sql(f"SELECT id FROM transfers WHERE payment = {outcome.payment}")
+    assert transfer & COUNTER_MAX == 0
+
+    organisation = SHOP_WITHOUT_PRODUCTS if payment == "b2b" else SHOP
+    if payment == "b2b":
+        rig.run(SetOrganisation(1, SHOP_WITHOUT_PRODUCTS, None, "reversal"))
+    back = [
+        rig.pay(
+            make_reversal(
+                reference=f"back {amount_minor}",
+                original=outcome.payment,
+                organisation=organisation,
+                amount_minor=amount_minor,
+            )
+        )
+        for amount_minor in (1, 0)
+    ]
+
+    assert [Status(reversal.status) for reversal in back] == [Status.COMPLETED] * 2
+    assert [rig.balance_of(name) for name in (PAYER, SHOP, SHOP_WITHOUT_PRODUCTS)] == before
+    assert rig.count("reversals", f"original = {outcome.payment}") == 2
+
+
+def test_both_databases_know_the_id_that_follows_as_it_is_minted(rig: Rig) -> None:
+    for ledger, counter in itertools.product((0, 1, LEDGER_MAX), (0, COUNTER_MAX - 1, COUNTER_MAX)):
+        known_id = mint_id(last_id=0, wall_ms=rig.clock.wall_ms(), ledger=ledger) + counter
+        minted = mint_id(last_id=known_id, wall_ms=rig.clock.wall_ms(), ledger=ledger)
+        ((found,),) = rig.sql(f"SELECT {write_follow_id(str(known_id))}")
+        assert found == follow_id(known_id) == minted > known_id
+        assert ledger_of(minted) == ledger
 
 
 # --- deadlines --------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from pesalango_server.kernel.message import (
     RefusalKind,
     Refused,
 )
-from pesalango_server.ledger.model import BALANCE_MAX_MINOR, Answer
+from pesalango_server.ledger.model import BALANCE_MAX_MINOR, ISSUED_MAX_MINOR, Answer
 from pesalango_server.ledger.parties import (
     AddCustomers,
     AddOrganisations,
@@ -553,6 +553,42 @@ def test_a_list_of_fundings_is_carried_out_whole_or_not_at_all(
     assert rig.balance_of(POOR) == POOR_MINOR
     (funded,) = rig.run(FundCustomers(1, ((POOR, 100, "1a" * 16),)))
     assert isinstance(funded, Done)
+
+
+def test_a_ledger_issues_no_more_than_its_database_can_add_up(rig: Rig) -> None:
+    customers = tuple(
+        NewCustomer(f"2557110000{number:02}", "A", "B", amount_minor=BALANCE_MAX_MINOR)
+        for number in range(ISSUED_MAX_MINOR // BALANCE_MAX_MINOR)
+    )
+    too_many, almost_all = rig.run(AddCustomers(1, customers), AddCustomers(1, customers[1:]))
+    assert isinstance(too_many, Refused)
+    assert (too_many.kind, too_many.field) == (RefusalKind.INVALID, "balance")
+    assert isinstance(almost_all, Done)
+    assert rig.count("customer_numbers", f"msisdn = '{customers[0].msisdn}'") == 0
+
+    ((issued_minor,),) = rig.sql("SELECT -balance_minor FROM accounts WHERE owner_kind = 0")
+    left_minor = ISSUED_MAX_MINOR - issued_minor
+    one_more, rest, repeated = rig.run(
+        FundCustomers(1, ((POOR, left_minor, "2a" * 16), (PAYER, 1, "2b" * 16))),
+        FundCustomers(1, ((POOR, left_minor, "2a" * 16),)),
+        FundCustomers(1, ((POOR, left_minor, "2a" * 16),)),
+    )
+    assert isinstance(one_more, Refused)
+    assert (one_more.kind, one_more.field) == (RefusalKind.INVALID, "amount")
+    assert "take less, or another world" in one_more.reason
+    assert isinstance(rest, Done)
+    assert repeated == rest
+    refused, penniless, funded = rig.run(
+        AddOrganisations(1, (NewOrganisation("NEW001", "New", "c2b", amount_minor=1),)),
+        AddOrganisations(1, (NewOrganisation("NEW001", "New", "c2b"),)),
+        FundOrganisations(1, ((SHOP, 1, "2c" * 16),)),
+    )
+    assert isinstance(refused, Refused)
+    assert isinstance(penniless, Done)
+    assert isinstance(funded, Refused)
+    # What is there goes round as before.
+    paid = make_c2b(reference="rent", msisdn=customers[1].msisdn, organisation="NEW001")
+    assert rig.pay(paid).state == State.COMPLETED
 
 
 def test_the_same_parties_are_added_once(rig: Rig) -> None:

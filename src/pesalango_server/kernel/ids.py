@@ -15,6 +15,9 @@ COUNTER_MAX = (1 << 12) - 1
 ID_MAX = (1 << 63) - 1
 
 _COUNTER_BITS = 12
+LEDGER_BITS = LEDGER_MAX << _COUNTER_BITS
+"""Where an id has its ledger's number."""
+
 _TIME_SHIFT = 22
 _DIGITS = string.digits + string.ascii_uppercase + string.ascii_lowercase
 _LETTERS = string.ascii_letters
@@ -31,11 +34,23 @@ def mint_id(*, last_id: int, wall_ms: int, ledger: int) -> int:
     A clock that goes back, or 4 096 ids in one millisecond, borrow from the milliseconds to come.
     """
     fresh = (max(wall_ms - EPOCH_MS, 0) << _TIME_SHIFT) | (ledger << _COUNTER_BITS)
-    if fresh > last_id:
-        return fresh
-    if last_id & COUNTER_MAX < COUNTER_MAX:
-        return last_id + 1
-    return (((last_id >> _TIME_SHIFT) + 1) << _TIME_SHIFT) | (ledger << _COUNTER_BITS)
+    return fresh if fresh > last_id else follow_id(last_id)
+
+
+def follow_id(known_id: int) -> int:
+    """The id that is minted next in the batch that minted `known_id`: its clock stands still."""
+    if known_id & COUNTER_MAX < COUNTER_MAX:
+        return known_id + 1
+    return (((known_id >> _TIME_SHIFT) + 1) << _TIME_SHIFT) | (known_id & LEDGER_BITS)
+
+
+def write_follow_id(known_id: str) -> str:
+    """`follow_id` in the SQL of both databases, of an id that is an expression there."""
+    return (
+        f"CASE WHEN ({known_id} & {COUNTER_MAX}) < {COUNTER_MAX} THEN {known_id} + 1"
+        f" ELSE ((({known_id} >> {_TIME_SHIFT}) + 1) << {_TIME_SHIFT})"
+        f" | ({known_id} & {LEDGER_BITS}) END"
+    )
 
 
 def ledger_of(payment_id: int) -> int:

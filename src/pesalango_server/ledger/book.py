@@ -5,15 +5,17 @@ from hashlib import sha256
 
 import msgspec
 
-from pesalango_server.kernel.ids import mint_id
+from pesalango_server.kernel.ids import follow_id, mint_id
 from pesalango_server.kernel.invariant import ensure
 from pesalango_server.ledger import store
 from pesalango_server.ledger.model import (
     BALANCE_MAX_MINOR,
+    ISSUED_MAX_MINOR,
     Account,
     Customer,
     Organisation,
     Original,
+    OwnerKind,
     Prompt,
     Standing,
 )
@@ -80,27 +82,33 @@ class Book:
     ) -> int:
         """Move money; the caller has checked that it may move. Returns the transfer's id.
 
-        It directly follows what completed the payment (0: a funding): its id is the next one, by
-        which a reversal finds it.
+        It directly follows what completed the payment (0: a funding): its id is the next one that
+        is minted, `follow_id` of that, by which a reversal finds it.
         """
         if payment not in (0, self.last_id):
             is_next = bool(self.changes) and self.changes[-1][1:3] == (payment, self.last_id)
             ensure(is_next, "a transfer follows what completed its payment")
+        completed_by = self.last_id
         ensure(amount_minor > 0, "a transfer moves a positive amount")
         ensure(debit.id != credit.id, "a transfer has two accounts")
         ensure(
-            debit.owner_kind == 0 or debit.available_minor >= amount_minor,
+            debit.owner_kind == OwnerKind.SYSTEM or debit.available_minor >= amount_minor,
             "a wallet cannot go below what it holds",
+        )
+        ensure(
+            debit.balance_minor - amount_minor >= -ISSUED_MAX_MINOR,
+            "a ledger cannot issue more than the maximum",
         )
         ensure(
             credit.balance_minor + amount_minor <= BALANCE_MAX_MINOR,
             "a wallet cannot hold more than the maximum",
         )
+        transfer = self.mint()
+        ensure(payment == 0 or transfer == follow_id(completed_by), "a batch has one time")
         # After this point, the transfer must succeed.
         debit.balance_minor -= amount_minor
         credit.balance_minor += amount_minor
         debit.is_changed = credit.is_changed = True
-        transfer = self.mint()
         self.transfers.append(
             (
                 self.ledger,

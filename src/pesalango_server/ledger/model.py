@@ -4,7 +4,11 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 BALANCE_MAX_MINOR = 10**17
-"""No wallet holds more: sums of a ledger's balances then stay far inside 64 bits."""
+"""No wallet holds more."""
+
+ISSUED_MAX_MINOR = 90 * BALANCE_MAX_MINOR
+"""All wallets of a ledger together hold no more: issuance, which is as far below zero as they are
+above it, stays inside 64 bits."""
 
 
 class OperationKind(IntEnum):

@@ -10,6 +10,7 @@ from pesalango_server.ledger.book import Book
 from pesalango_server.ledger.loading import LoadPlan, parse_products
 from pesalango_server.ledger.model import (
     BALANCE_MAX_MINOR,
+    ISSUED_MAX_MINOR,
     Account,
     Answer,
     Customer,
@@ -201,16 +202,31 @@ def fund(book: Book, account: Account, *, amount_minor: int, key: str) -> int:
     known = book.duplicates.get(key) if key else None
     if known is not None:
         return known
-    issuance = book.issuance
-    if issuance is None:
-        raise LookupError(f"ledger {book.ledger} has no issuance account loaded")
     transfer = book.post_transfer(
-        payment=0, debit=issuance, credit=account, amount_minor=amount_minor
+        payment=0, debit=_find_issuance(book), credit=account, amount_minor=amount_minor
     )
     if key:
         book.duplicates[key] = transfer
         book.write(store.INSERT_DUPLICATES, (book.ledger, key, transfer))
     return transfer
+
+
+def _find_issuance(book: Book) -> Account:
+    if book.issuance is None:
+        raise LookupError(f"ledger {book.ledger} has no issuance account loaded")
+    return book.issuance
+
+
+def _refuse_issue(book: Book, amount_minor: int, *, field: str) -> Refused | None:
+    """Why so much more money cannot enter the ledger, or None if it can."""
+    if amount_minor - _find_issuance(book).balance_minor <= ISSUED_MAX_MINOR:
+        return None
+    return Refused(
+        RefusalKind.INVALID,
+        field,
+        "all wallets of this market together would hold more than one ledger can account for; "
+        "take less, or another world",
+    )
 
 
 def plan_add_customers(command: AddCustomers, plan: LoadPlan) -> None:
@@ -223,7 +239,13 @@ def plan_add_customers(command: AddCustomers, plan: LoadPlan) -> None:
 
 
 def decide_add_customers(command: AddCustomers, book: Book) -> AnyOutcome:
-    """Ids of those added, in order; 0 for a number that was there."""
+    """Ids of those added, in order; 0 for a number that was there. All are added, or none."""
+    news = {new.msisdn: new.amount_minor for new in reversed(command.customers)}
+    amount_minor = sum(news[msisdn] for msisdn in news if msisdn not in book.customers)
+    refused = _refuse_issue(book, amount_minor, field="balance")
+    if refused:
+        return refused
+    # After this point, all are added.
     return Done(tuple([add_customer(book, new) for new in command.customers]))
 
 
@@ -237,7 +259,13 @@ def plan_add_organisations(command: AddOrganisations, plan: LoadPlan) -> None:
 
 
 def decide_add_organisations(command: AddOrganisations, book: Book) -> AnyOutcome:
-    """Ids of those added, in order; 0 for a code that was there."""
+    """Ids of those added, in order; 0 for a code that was there. All are added, or none."""
+    news = {new.code: new.amount_minor for new in reversed(command.organisations)}
+    amount_minor = sum(news[code] for code in news if code not in book.organisations)
+    refused = _refuse_issue(book, amount_minor, field="balance")
+    if refused:
+        return refused
+    # After this point, all are added.
     return Done(tuple([add_organisation(book, new) for new in command.organisations]))
 
 
@@ -338,6 +366,7 @@ def _fund_all(
     field: str,
 ) -> AnyOutcome:
     room: dict[int, int] = {}
+    issued_minor = 0
     for (name, amount_minor, key), account in zip(fundings, accounts, strict=True):
         if account is None:
             return Refused(RefusalKind.NOT_FOUND, field, f"nobody here is known as {name}")
@@ -349,6 +378,10 @@ def _fund_all(
                 RefusalKind.INVALID, "amount", f"the wallet of {name} would hold too much"
             )
         room[account.id] = total
+        issued_minor += amount_minor
+    refused = _refuse_issue(book, issued_minor, field="amount")
+    if refused:
+        return refused
     # After this point, all fundings succeed.
     transfers = []
     for (_, amount_minor, key), account in zip(fundings, accounts, strict=True):

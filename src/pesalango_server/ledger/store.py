@@ -1,5 +1,6 @@
 """SQL of the ledger: what a batch loads and what it writes."""
 
+from pesalango_server.kernel.ids import write_follow_id
 from pesalango_server.storage.database import (
     Query,
     Schema,
@@ -171,9 +172,16 @@ LOAD_STANDINGS = declare_query(
     set_columns="ledger bigint, payment bigint",
 )
 
-# The transfer of a payment has the id after the one that completed the payment, be that its own or
-# that of its last change: no index is needed to find it. `Book.post_transfer` sees to that. The
-# parties of a reversal are those of the payment that it reverses.
+# The transfer of a payment has the id that follows the one that completed the payment, be that its
+# own or that of its last change: no index is needed to find it. `Book.post_transfer` sees to that.
+TRANSFER_OF_PAYMENT = (
+    "t.ledger = p.ledger AND t.payment = p.id AND t.id ="
+    f" (SELECT {write_follow_id('coalesce(max(c.id), p.id)')} FROM payment_changes AS c"
+    " WHERE c.ledger = p.ledger AND c.payment = p.id)"
+)
+"""Joins `transfers AS t` with `payments AS p`."""
+
+# The parties of a reversal are those of the payment that it reverses.
 LOAD_ORIGINALS = declare_query(
     "load_originals",
     _ENVIRONMENT,
@@ -203,9 +211,7 @@ LOAD_ORIGINALS = declare_query(
         " FROM {input} CROSS JOIN payments AS p"
         " LEFT JOIN reversals AS v ON v.ledger = p.ledger AND v.reversal = p.id"
         " LEFT JOIN payments AS u ON u.ledger = v.ledger AND u.id = v.original"
-        " LEFT JOIN transfers AS t ON t.ledger = p.ledger AND t.payment = p.id"
-        " AND t.id = 1 + coalesce((SELECT max(c.id) FROM payment_changes AS c"
-        " WHERE c.ledger = p.ledger AND c.payment = p.id), p.id)"
+        f" LEFT JOIN transfers AS t ON {TRANSFER_OF_PAYMENT}"
         " LEFT JOIN accounts AS d ON d.ledger = t.ledger AND d.id = t.debit_account"
         " LEFT JOIN accounts AS a ON a.ledger = t.ledger AND a.id = t.credit_account"
         " WHERE p.ledger = input.ledger AND p.id = input.payment"

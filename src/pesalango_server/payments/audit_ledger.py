@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from pesalango_server.kernel.ids import LEDGER_MAX, read_transaction_id
+from pesalango_server.kernel.ids import LEDGER_BITS, follow_id, read_transaction_id
 from pesalango_server.kernel.violations import Violations
 from pesalango_server.ledger.book import chain_digest
 from pesalango_server.ledger.model import OperationKind, OwnerKind
@@ -26,7 +26,6 @@ OVERDUE_MAX_MS = 60_000
 """How long after its deadline a prompt may still be there: an engine may just be starting."""
 
 _COUNTER_BITS = 12
-_LEDGER_MASK = LEDGER_MAX << _COUNTER_BITS
 _COMPLETED, _PENDING = int(State.COMPLETED), int(State.PENDING)
 _C2B_SINGLE_STAGE = int(OperationKind.C2B_SINGLE_STAGE)
 _B2C_PAYMENT = int(OperationKind.B2C_PAYMENT)
@@ -152,7 +151,7 @@ class LedgerAudit:
         self._customers: dict[str, int] = {}
         self._organisations: dict[str, int] = {}
         self._pending: dict[int, Row] = {}
-        self._completed: dict[int, Row] = {}
+        self._completed: dict[int, tuple[Row, int]] = {}
         self._early_changes: list[tuple[int, Row]] = []
         self._payment_rows = self._open(audit_reads.SCAN_PAYMENTS, 1)
         self._change_rows = self._open(audit_reads.SCAN_CHANGES, 1)
@@ -294,7 +293,7 @@ class LedgerAudit:
 
     def _check_origin(self, rows: list[Row], at: int) -> None:
         bits = self._id_bits
-        for row in [row for row in rows if row[at] & _LEDGER_MASK != bits]:
+        for row in [row for row in rows if row[at] & LEDGER_BITS != bits]:
             self._report(12, "an id was minted in another ledger", row[at])
 
     def _check_payments(self, payments: list[Row]) -> None:
@@ -306,7 +305,7 @@ class LedgerAudit:
             states[State(state)] = states.get(State(state), 0) + 1
             if state == _COMPLETED:
                 if status != _TRIGGERED_SUCCESS:
-                    completed[payment] = row
+                    completed[payment] = row, payment
             elif state == _PENDING:
                 pending[payment] = row
 
@@ -322,7 +321,7 @@ class LedgerAudit:
             states[State.PENDING] -= 1
             states[State(state)] = states.get(State(state), 0) + 1
             if state == _COMPLETED:
-                self._completed[payment] = known
+                self._completed[payment] = known, change
 
     def _check_transfers(self, transfers: list[Row]) -> set[int]:
         """Check amounts, accounts and running balances; the ids of those that are fundings."""
@@ -330,12 +329,17 @@ class LedgerAudit:
         balances, systems, completed = self._balances, self._systems, self._completed
         for _, transfer, payment, debit, credit, amount, debit_after, credit_after in transfers:
             if payment:
-                cause = completed.pop(payment, None)
+                cause, end_id = completed.pop(payment, (None, 0))
                 given_back = self._reversals.pop(payment, None)
                 if cause is None:
                     self._report(7, "money moved without a completed payment", transfer, payment)
-                elif not self._is_owed(cause, debit, credit, amount, given_back):
-                    self._report(7, "a transfer is not what its payment says", transfer, payment)
+                else:
+                    if transfer != follow_id(end_id):
+                        self._report(6, "a transfer is where no reversal finds it", transfer)
+                    if not self._is_owed(cause, debit, credit, amount, given_back):
+                        self._report(
+                            7, "a transfer is not what its payment says", transfer, payment
+                        )
             else:
                 fundings.add(transfer)
                 if debit != self._issuance:

@@ -1,5 +1,6 @@
 """SQL of the audit: every table of an environment's database, in the order it is walked in."""
 
+from pesalango_server.ledger.store import TRANSFER_OF_PAYMENT
 from pesalango_server.storage.database import Scan, Schema, declare_scan, register_scan
 
 _ENVIRONMENT = Schema.ENVIRONMENT
@@ -100,9 +101,7 @@ SCAN_REVERSALS = declare_scan(
     _ENVIRONMENT,
     "SELECT r.reversal, r.original, r.amount_minor, t.debit_account, t.credit_account, p.operation"
     " FROM reversals AS r LEFT JOIN payments AS p ON p.ledger = r.ledger AND p.id = r.original"
-    " LEFT JOIN transfers AS t ON t.ledger = p.ledger AND t.payment = p.id"
-    " AND t.id = 1 + coalesce((SELECT max(c.id) FROM payment_changes AS c"
-    " WHERE c.ledger = p.ledger AND c.payment = p.id), p.id)"
+    f" LEFT JOIN transfers AS t ON {TRANSFER_OF_PAYMENT}"
     " WHERE r.ledger = $1::bigint ORDER BY r.reversal",
 )
 
