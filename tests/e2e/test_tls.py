@@ -14,8 +14,13 @@ import pytest
 
 from tests.e2e.http_client import Connection, NotSent, call
 from tests.e2e.merchant import Merchant, Payment, make_reference
-from tests.e2e.samples import find_samples, make_sample_environment, run_sample
-from tests.e2e.server import Server, run_command, wait_until
+from tests.e2e.samples import (
+    find_samples,
+    leave_running,
+    make_sample_environment,
+    run_sample,
+)
+from tests.e2e.server import Server, find_free_port, run_command, wait_until
 
 SAMPLES = {sample.name: sample for sample in find_samples("docs/running/tls.md")}
 
@@ -183,9 +188,14 @@ def test_who_speaks_the_wrong_protocol_is_told_and_leaves_no_trace(server: Serve
     assert server.read_log() == before
 
 
-def test_a_client_reaches_it_by_the_operators_name_as_the_page_says(server: Server) -> None:
-    said = type_sample("health over TLS", server.data_dir.parent, _8443=str(find_port(server, 2)))
-    assert json.loads(said) == {"status": "ready"}
+def test_a_client_reaches_it_by_the_operators_name_as_the_page_says(tmp_path: Path) -> None:
+    plain, over_tls = find_free_port(), find_free_port()
+    type_sample("a certificate", tmp_path)
+    sample = SAMPLES["serve over TLS"].with_places({"8080": str(plain), "8443": str(over_tls)})
+    environment = make_sample_environment(SETTINGS)
+    with leave_running(sample, tmp_path, port=plain, environment=environment):
+        said = type_sample("health over TLS", tmp_path, _8443=str(over_tls))
+        assert json.loads(said) == {"status": "ready"}
 
 
 # --- renewing ------------------------------------------------------------------------------------
