@@ -85,10 +85,40 @@ def test_either_party_may_reverse_it_and_both_find_the_reversal(world: World) ->
     assert world.query(transaction_id)[1]["output_Reversed"] == "True"
 
 
-def test_the_trigger_for_success_is_an_ordinary_receiver(world: World) -> None:
-    before = world.read_balance("000001")
-    assert world.send(B2B, ReceiverPartyCode="000001", Amount="3")[0] == 201
-    assert world.read_balance("000001") == before + 3
+def test_an_organisation_that_is_suspended_gives_nothing_back_and_is_given_back(
+    world: World,
+) -> None:
+    suspended = [world.make_organisation(balance="5") for _ in range(2)]
+    payer = world.make_organisation(balance="5")
+    application = world.add_application(organisations=[payer, suspended[1]], origins=["*"])
+    paid = world.send(
+        B2B, application, PrimaryPartyCode=payer, ReceiverPartyCode=suspended[0], Amount="2"
+    )[1]["output_TransactionID"]
+    received = world.send(
+        B2B, application, PrimaryPartyCode=suspended[1], ReceiverPartyCode=payer, Amount="2"
+    )[1]["output_TransactionID"]
+    for code in suspended:
+        world.spoil_organisation(code, {"suspended"})
+
+    def reverse(transaction_id: str, code: str) -> str:
+        changes = {"TransactionID": transaction_id, "ServiceProviderCode": code}
+        return world.send(REVERSAL, application, **changes)[1]["output_ResponseCode"]
+
+    assert reverse(paid, payer) == "INS-6"
+    assert reverse(received, suspended[1]) == "INS-13"
+    assert reverse(received, payer) == "INS-0"
+    assert [world.read_balance(code) for code in suspended] == [7, 5]
+
+
+@pytest.mark.parametrize("code", ["000000", "000001"])
+def test_the_trigger_for_success_and_the_code_without_one_are_ordinary_receivers(
+    world: World, code: str
+) -> None:
+    before, reference = world.read_balance(code), world.reference()
+    request = {"ReceiverPartyCode": code, "ThirdPartyConversationID": reference}
+    assert world.send(B2B, **request, Amount="3")[1]["output_ResponseCode"] == "INS-0"
+    assert world.query(reference)[1]["output_ResponseTransactionStatus"] == "Completed"
+    assert world.read_balance(code) == before + 3
 
 
 @pytest.mark.parametrize(
@@ -101,6 +131,7 @@ def test_the_trigger_for_success_is_an_ordinary_receiver(world: World) -> None:
         (6, 422, "INS-2006", "Failed"),
         (7, 503, "INS-16", None),
         (8, 400, "INS-13", "Failed"),
+        (9, 400, "INS-13", "Failed"),
     ],
 )
 def test_a_trigger_of_b2b_is_answered_at_once_and_can_be_queried(

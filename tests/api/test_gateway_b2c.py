@@ -73,6 +73,15 @@ def test_a_b2c_is_found_by_each_of_its_ids(world: World) -> None:
         assert found["output_Reversed"] == "False"
 
 
+def test_the_trigger_for_success_is_an_ordinary_customer(world: World) -> None:
+    before = world.read_balance("000000000001")
+    reference = world.reference()
+    request = {"CustomerMSISDN": "000000000001", "ThirdPartyConversationID": reference}
+    assert world.send(B2C, **request, Amount="3")[1]["output_ResponseCode"] == "INS-0"
+    assert world.query(reference)[1]["output_ResponseTransactionStatus"] == "Completed"
+    assert world.read_balance("000000000001") == before + 3
+
+
 @pytest.mark.parametrize(
     ("digit", "status", "code", "found"),
     [

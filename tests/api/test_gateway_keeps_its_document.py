@@ -5,8 +5,10 @@ is the answers: their status, content type and body. That an unknown or a repeat
 refused is not asked: this wire ignores the one and takes the last of the other.
 """
 
+import json
 from collections import Counter
 from collections.abc import Iterator
+from itertools import count
 from typing import Any
 
 import pytest
@@ -23,7 +25,7 @@ from schemathesis.specs.openapi.checks import (
 from pesalango_server.catalog.openapi import build_document
 from pesalango_server.catalog.registry import find
 from pesalango_server.gateway.operations import ROUTED
-from tests.api.gateway_world import World, run_world
+from tests.api.gateway_world import C2B, World, run_world
 from tests.api.market_sessions import Place, open_places
 
 EXAMPLES = 40
@@ -47,8 +49,27 @@ class Site:
         self.world = world
         self.places = open_places(world)
         self.seen: Counter[tuple[str, int]] = Counter()
+        self.payments = count()
         self.http = requests.Session()
         self.http.trust_env = False
+
+    def pay(self, place: Place) -> str:
+        """The TransactionID of a fresh payment of 10 there."""
+        number = next(self.payments)
+        reply = self.world.call(
+            "POST",
+            C2B,
+            headers={"Authorization": place.bearer, "Origin": "*"},
+            body={
+                **make_truth(place, f"original{number}"),
+                "input_Amount": "10",
+                "input_TransactionReference": "T1",
+                "input_PurchasedItemsDesc": "Rice",
+            },
+            market=place.market,
+            environment=place.environment,
+        )
+        return str(json.loads(reply.body)["output_TransactionID"])
 
     def find_place(self, case: schemathesis.Case[Any]) -> Place:
         """The place that a request speaks of; any where there is no such."""
@@ -68,17 +89,26 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         assert audit.returncode == 0, audit.stdout + audit.stderr
 
 
-def put_right(case: schemathesis.Case[Any], place: Place, number: int) -> None:
-    """Give a request what is true of its place, where it has such a parameter at all."""
-    truth = {
+def make_truth(place: Place, reference: str) -> dict[str, str]:
+    """What is true of a place."""
+    return {
         "input_Country": place.country,
         "input_Currency": place.currency,
         "input_CustomerMSISDN": "254707161122",
         "input_ServiceProviderCode": "ORG001",
         "input_PrimaryPartyCode": "ORG001",
         "input_ReceiverPartyCode": "ORG002",
-        "input_ThirdPartyConversationID": f"document{number}",
+        "input_ThirdPartyConversationID": reference,
     }
+
+
+def put_right(case: schemathesis.Case[Any], site: Site, place: Place) -> None:
+    """Give a request what is true of its place, where it has such a parameter at all."""
+    truth = make_truth(place, f"document{site.seen.total()}")
+    truth |= {"input_Amount": "2", "input_ReversalAmount": "3"}
+    names = {name for each in (case.query, case.body) if isinstance(each, dict) for name in each}
+    for name in names & {"input_TransactionID", "input_QueryReference"}:
+        truth[name] = site.pay(place)
     for parameters in (case.query, case.body):
         if isinstance(parameters, dict):
             parameters.update({name: truth[name] for name in truth if name in parameters})
@@ -109,7 +139,7 @@ def test_whatever_is_sent_the_answer_is_as_documented(
     def check(case: schemathesis.Case[Any], is_known: bool, is_put_right: bool) -> None:
         place = site.find_place(case)
         if is_put_right:
-            put_right(case, place, site.seen.total())
+            put_right(case, site, place)
         headers: dict[str, Any] = {}
         if is_known:
             headers["Authorization"] = (
@@ -131,5 +161,5 @@ def test_whatever_is_sent_the_answer_is_as_documented(
     statuses: set[int] = set()
     check()
     if mode is schemathesis.GenerationMode.POSITIVE:
-        # What the document admits comes past the door, and not only to it.
-        assert statuses & {200, 201, 400, 409, 422}
+        # What the document admits is carried out, and not only refused in a documented way.
+        assert find(name).success.http_status in statuses, sorted(statuses)

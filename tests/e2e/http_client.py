@@ -37,12 +37,16 @@ class Connection:
         timeout_s: float = TIMEOUT_S,
         tls_context: ssl.SSLContext | None = None,
         found_at: str | None = None,
+        source: str | None = None,
     ) -> None:
-        """An https URL needs `tls_context`; `found_at` is the address that its host has here."""
+        """An https URL needs `tls_context`; `found_at` is the address that its host has here, and
+        `source` the one to call from, which the system chooses otherwise.
+        """
         self._place = urlsplit(base_url)
         self._timeout_s = timeout_s
         self._tls_context = tls_context
         self._found_at = found_at
+        self._source = None if source is None else (source, 0)
         self._connection: http.client.HTTPConnection | None = None
 
     def request(
@@ -90,10 +94,16 @@ class Connection:
         if self._place.scheme == "https":
             assert self._tls_context is not None, "whom to trust has to be said"
             connection: http.client.HTTPConnection = http.client.HTTPSConnection(
-                host, port, timeout=self._timeout_s, context=self._tls_context
+                host,
+                port,
+                timeout=self._timeout_s,
+                context=self._tls_context,
+                source_address=self._source,
             )
         else:
-            connection = http.client.HTTPConnection(host, port, timeout=self._timeout_s)
+            connection = http.client.HTTPConnection(
+                host, port, timeout=self._timeout_s, source_address=self._source
+            )
         if self._found_at is not None:
             place = self._found_at, connection.port
 
@@ -125,10 +135,11 @@ def call(
     body: Any = None,
     timeout_s: float = TIMEOUT_S,
     tls_context: ssl.SSLContext | None = None,
+    source: str | None = None,
 ) -> tuple[int, Any]:
     """One request on a connection of its own. Raises `OSError` for whatever breaks it."""
     parts = urlsplit(url)
-    connection = Connection(url, timeout_s=timeout_s, tls_context=tls_context)
+    connection = Connection(url, timeout_s=timeout_s, tls_context=tls_context, source=source)
     path = parts.path + (f"?{parts.query}" if parts.query else "")
     try:
         return connection.request(method, path, headers=headers, body=body)

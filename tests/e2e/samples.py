@@ -10,16 +10,20 @@
 Blanks are compared as one, so that the width of a column is no part of a page.
 """
 
+import contextlib
 import os
 import re
+import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
+import psutil
 
-from tests.e2e.server import make_environment
+from tests.e2e.http_client import call
+from tests.e2e.server import END_TIMEOUT_S, make_environment, wait_until, wait_until_gone
 
 ROOT = Path(__file__).resolve().parents[2]
 TIMEOUT_S = 60.0
@@ -110,6 +114,41 @@ def run_sample(
     if sample.prints:
         assert prints_as_said(sample.prints, done.stdout), f"{sample.prints}\n{done.stdout}"
     return done.stdout
+
+
+@contextlib.contextmanager
+def leave_running(
+    sample: Sample, folder: Path, *, port: int, environment: Mapping[str, str]
+) -> Iterator[None]:
+    """A sample that runs until it is told to stop, ready to take payments at `port` meanwhile."""
+    log_path = folder / "log"
+    with log_path.open("ab") as log:
+        process = subprocess.Popen(
+            make_command(sample),
+            cwd=folder,
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+
+    def is_ready() -> bool:
+        assert process.poll() is None, log_path.read_text("utf-8", "replace")
+        with contextlib.suppress(OSError):
+            return call("GET", f"http://127.0.0.1:{port}/health/ready", timeout_s=2.0)[0] == 200
+        return False
+
+    family: list[psutil.Process] = []
+    try:
+        wait_until(is_ready, timeout_s=TIMEOUT_S, what="/health/ready")
+        family = psutil.Process(process.pid).children(recursive=True)
+        yield
+    finally:
+        process.send_signal(signal.SIGTERM)  # to one that has ended it does nothing
+        process.wait(END_TIMEOUT_S)
+        wait_until_gone(family, timeout_s=END_TIMEOUT_S)
+    assert process.returncode == 0
 
 
 def prints_as_said(said: str, printed: str) -> bool:

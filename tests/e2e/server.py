@@ -136,6 +136,7 @@ class Server:
         database: str | None = None,
         settings: Mapping[str, str] | None = None,
         listen: Sequence[str] = (),
+        admin_listen: str = "127.0.0.1:0",
         tls_context: ssl.SSLContext | None = None,
         program: Sequence[str] = (),
         prefix: Sequence[str] = (),
@@ -157,6 +158,7 @@ class Server:
         self._database = database
         self._settings = dict(settings or {})
         self._listen = listen
+        self._admin_listen = admin_listen
         self._tls_context = tls_context
         self._program = list(program) or [find_command()]
         self._prefix = list(prefix)
@@ -209,7 +211,7 @@ class Server:
         if self._command == "up":
             command += ["--port", str(port)]
         else:
-            command += ["--admin-listen", "127.0.0.1:0"]
+            command += ["--admin-listen", self._admin_listen]
         if self._listen or self._command == "serve":
             for address in self._listen or ("127.0.0.1:{port}",):
                 command += ["--listen", address.format(port=port)]

@@ -364,10 +364,18 @@ def test_one_process_does_it_all_where_no_worker_is_wanted(tmp_path: Path) -> No
 def test_where_other_machines_could_listen_in_the_sandbox_alone_is_served(tmp_path: Path) -> None:
     with Server(tmp_path / "data", settings={"PESALANGO_HOST": "0.0.0.0"}) as server:
         server.start()
-        credentials = server.data_dir / "credentials.json"
-        known = credentials.read_text("utf-8").replace("0.0.0.0", "127.0.0.1")
-        credentials.write_text(known, "utf-8")
+        known = server.credentials
+        assert known.base_url == f"http://127.0.0.1:{server.port}"
         assert pay_plainly(server, "sandbox", "254707161122")[0] == 201
-        place = f"http://127.0.0.1:{server.port}/openapi/ipg/v2/vodafoneGHA/getSession/"
-        assert call_plainly(urllib.request.Request(place))[0] == 404
-        assert "openapi is not" in server.read_log()
+        for path in ("openapi/ipg/v2/vodafoneGHA/getSession/", "admin/v1/health"):
+            place = urllib.request.Request(
+                f"{known.base_url}/{path}", headers={"Authorization": f"Bearer {known.admin_token}"}
+            )
+            assert call_plainly(place)[0] == 404
+        assert "openapi and the admin API to nobody" in server.read_log()
+        # The commands of this machine have an address of their own.
+        assert run_command("health", "--data-dir", str(server.data_dir)).returncode == 0
+        assert known.admin_url.startswith("http://127.0.0.1:")
+        assert call_plainly(urllib.request.Request(f"{known.admin_url}/health"))[0] == 401
+        place = urllib.request.Request(known.admin_url.replace("/admin/v1", "/sandbox/"))
+        assert call_plainly(place)[0] == 404

@@ -2,33 +2,22 @@
 
 import contextlib
 import re
-import signal
-import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
-import psutil
 import pytest
 
 from pesalango_server.settings import Settings, environment_name
 from pesalango_server.storage.bundled import find_bundled_program
-from tests.e2e.http_client import call
 from tests.e2e.samples import (
     ROOT,
     Sample,
     find_samples,
-    find_unmarked_blocks,
-    make_command,
+    leave_running,
     make_sample_environment,
     run_sample,
 )
-from tests.e2e.server import (
-    END_TIMEOUT_S,
-    find_free_port,
-    run_command,
-    wait_until,
-    wait_until_gone,
-)
+from tests.e2e.server import find_free_port, run_command
 
 PAGES = (
     "docs/running/running.md",
@@ -37,7 +26,6 @@ PAGES = (
     "docs/running/upgrading.md",
 )
 SAMPLES = {sample.name: sample for sample in find_samples(*PAGES)}
-READY_TIMEOUT_S = 60.0
 
 
 class Operator:
@@ -64,47 +52,14 @@ class Operator:
         """What a sample prints."""
         return run_sample(self._find(name), self._folder, environment=self._environment)
 
-    @contextlib.contextmanager
-    def leave_running(self, name: str) -> Iterator[None]:
+    def leave_running(self, name: str) -> contextlib.AbstractContextManager[None]:
         """A sample that runs until it is told to stop, ready to take payments meanwhile."""
-        with (self._folder / "log").open("ab") as log:
-            process = subprocess.Popen(
-                make_command(self._find(name)),
-                cwd=self._folder,
-                env=self._environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        family: list[psutil.Process] = []
-        try:
-            wait_until(
-                lambda: self._is_ready(process), timeout_s=READY_TIMEOUT_S, what="/health/ready"
-            )
-            family = psutil.Process(process.pid).children(recursive=True)
-            yield
-        finally:
-            process.send_signal(signal.SIGTERM)  # to one that has ended it does nothing
-            process.wait(END_TIMEOUT_S)
-            wait_until_gone(family, timeout_s=END_TIMEOUT_S)
-        assert process.returncode == 0
+        return leave_running(
+            self._find(name), self._folder, port=self.port, environment=self._environment
+        )
 
     def _find(self, name: str) -> Sample:
         return SAMPLES[name].with_places(self._places)
-
-    def _is_ready(self, process: subprocess.Popen[bytes]) -> bool:
-        log = (self._folder / "log").read_text("utf-8", "replace")
-        assert process.poll() is None, log
-        with contextlib.suppress(OSError):
-            status, _ = call("GET", f"http://127.0.0.1:{self.port}/health/ready", timeout_s=2.0)
-            return status == 200
-        return False
-
-
-@pytest.mark.parametrize("page", PAGES)
-def test_every_block_of_a_page_is_run_or_says_why_not(page: str) -> None:
-    assert find_unmarked_blocks(page) == []
 
 
 def test_an_installation_on_sqlite_is_made_looked_after_and_upgraded(tmp_path: Path) -> None:
@@ -142,9 +97,3 @@ def test_settings_that_the_pages_name_are_settings() -> None:
         for path in (ROOT / "docs" / folder).iterdir():
             named = set(re.findall(r"PESALANGO_[A-Z_]*[A-Z]", path.read_text("utf-8")))
             assert named <= known, (path, named - known)
-
-
-def test_every_sample_of_the_pages_is_in_a_test() -> None:
-    tests = (Path(__file__), Path(__file__).with_name("test_backup_and_restore.py"))
-    texts = "".join(path.read_text("utf-8") for path in tests)
-    assert [name for name in SAMPLES if f'"{name}"' not in texts] == []

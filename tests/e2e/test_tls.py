@@ -4,6 +4,7 @@ import json
 import re
 import socket
 import ssl
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,14 +14,24 @@ import pytest
 
 from tests.e2e.http_client import Connection, NotSent, call
 from tests.e2e.merchant import Merchant, Payment, make_reference
-from tests.e2e.samples import find_samples, make_sample_environment, run_sample
-from tests.e2e.server import Server, run_command, wait_until
+from tests.e2e.samples import (
+    find_samples,
+    leave_running,
+    make_sample_environment,
+    run_sample,
+)
+from tests.e2e.server import Server, find_free_port, run_command, wait_until
 
 SAMPLES = {sample.name: sample for sample in find_samples("docs/running/tls.md")}
 
 OPERATOR = "openapi.m-pesa.com"
 SETTINGS = {"PESALANGO_PLATFORM_KEY_BITS": "2048"}
 MSISDN = "255744553111"
+PROXY = "127.0.0.2"
+"""Another address of this machine, from which a trusted proxy calls."""
+needs_another_address = pytest.mark.skipif(
+    sys.platform != "linux", reason="loopback has one address here"
+)
 
 
 class Issued(NamedTuple):
@@ -75,7 +86,7 @@ def server(issued: Issued, place: Path) -> Iterator[Server]:
     """Plain on loopback, plain for everybody, and TLS for everybody over IPv4 and IPv6."""
     with Server(
         place / "var",
-        settings=issued.settings,
+        settings={**issued.settings, "PESALANGO_TRUSTED_PROXIES": PROXY},
         listen=("plain:127.0.0.1:{port}", "plain:0.0.0.0:0", "tls:0.0.0.0:0", "tls:[::]:0"),
     ) as server:
         server.start()
@@ -87,6 +98,14 @@ def find_urls(server: Server) -> list[str]:
     wait_until(lambda: "is ready at" in server.read_log(), timeout_s=10, what="its first words")
     line = next(line for line in server.read_log().splitlines() if "is ready at" in line)
     return re.findall(r"https?://[^\s,]+:[0-9]+", line)
+
+
+PATHS = (
+    "sandbox/ipg/v2/vodacomTZN/getSession/",
+    "openapi/ipg/v2/vodacomTZN/getSession/",
+    "admin/v1/health",
+)
+"""What asks for a secret, wherever it is served."""
 
 
 def find_port(server: Server, index: int) -> int:
@@ -125,18 +144,27 @@ def test_each_address_serves_what_is_safe_there(server: Server, issued: Issued) 
     assert server.credentials.base_url == urls[0]
     assert "certificate_file" not in (server.data_dir / "credentials.json").read_text("utf-8")
     found = {
-        (index, environment): call(
-            "GET",
-            f"{url}/{environment}/ipg/v2/vodacomTZN/getSession/",
-            tls_context=issued.trust(),
-        )[0]
+        (index, path): call("GET", f"{url}/{path}", tls_context=issued.trust())[0]
         for index, url in enumerate(urls)
-        for environment in ("sandbox", "openapi")
+        for path in PATHS
     }
     # Plain HTTP that other machines can reach has the sandbox alone.
-    assert found.pop((1, "openapi")) == 404
+    assert [found.pop((1, path)) for path in PATHS[1:]] == [404, 404]
     assert set(found.values()) == {401}
     assert "0.0.0.0 can be reached from other machines without encryption" in server.read_log()
+
+
+@needs_another_address
+def test_a_trusted_proxy_is_served_everything_in_plain_http_and_nobody_else_is(
+    server: Server,
+) -> None:
+    url = find_urls(server)[1]
+    assert [call("GET", f"{url}/{path}", source=PROXY)[0] for path in PATHS] == [401, 401, 401]
+    # That a proxy has passed it on is anybody's to say.
+    forwarded = {"X-Forwarded-For": PROXY}
+    assert [
+        call("GET", f"{url}/{path}", headers=forwarded, source="127.0.0.3")[0] for path in PATHS
+    ] == [401, 404, 404]
 
 
 def test_who_speaks_the_wrong_protocol_is_told_and_leaves_no_trace(server: Server) -> None:
@@ -160,9 +188,14 @@ def test_who_speaks_the_wrong_protocol_is_told_and_leaves_no_trace(server: Serve
     assert server.read_log() == before
 
 
-def test_a_client_reaches_it_by_the_operators_name_as_the_page_says(server: Server) -> None:
-    said = type_sample("health over TLS", server.data_dir.parent, _8443=str(find_port(server, 2)))
-    assert json.loads(said) == {"status": "ready"}
+def test_a_client_reaches_it_by_the_operators_name_as_the_page_says(tmp_path: Path) -> None:
+    plain, over_tls = find_free_port(), find_free_port()
+    type_sample("a certificate", tmp_path)
+    sample = SAMPLES["serve over TLS"].with_places({"8080": str(plain), "8443": str(over_tls)})
+    environment = make_sample_environment(SETTINGS)
+    with leave_running(sample, tmp_path, port=plain, environment=environment):
+        said = type_sample("health over TLS", tmp_path, _8443=str(over_tls))
+        assert json.loads(said) == {"status": "ready"}
 
 
 # --- renewing ------------------------------------------------------------------------------------
@@ -298,18 +331,29 @@ def test_money_that_counts_is_served_to_other_machines_over_tls_alone(
     with Server(
         tmp_path / "var",
         command="serve",
-        settings=issued.settings,
-        listen=("0.0.0.0:{port}", "plain:127.0.0.1:0"),
+        settings={**issued.settings, "PESALANGO_TRUSTED_PROXIES": PROXY},
+        listen=("0.0.0.0:{port}", "plain:127.0.0.1:0", "plain:0.0.0.0:0"),
+        admin_listen="plain:0.0.0.0:0",
         tls_context=issued.trust(),
     ) as server:
         server.start()
-        (line,) = [line for line in server.read_log().splitlines() if "operator's API" in line]
-        assert f"https://0.0.0.0:{server.port}, http://127.0.0.1:" in line
-        url = f"https://127.0.0.1:{server.port}/openapi/ipg/v2/vodacomTZN/getSession/"
-        assert call("GET", url, tls_context=issued.trust())[0] == 401
-        # The admin API is not served there.
-        url = f"https://127.0.0.1:{server.port}/admin/v1/health"
-        assert call("GET", url, tls_context=issued.trust())[0] == 404
+        urls = re.findall(r"https?://[^\s,]+:[0-9]+", server.read_log())
+        assert urls[0] == f"https://0.0.0.0:{server.port}"
+        over_tls, on_loopback, *exposed = [url.replace("0.0.0.0", "127.0.0.1") for url in urls]
+
+        def find_statuses(url: str, *, source: str | None = None) -> list[int]:
+            trust = issued.trust()
+            return [
+                call("GET", f"{url}/{path}", tls_context=trust, source=source)[0] for path in PATHS
+            ]
+
+        # The admin API is served at its own address alone.
+        assert find_statuses(over_tls) == find_statuses(on_loopback) == [401, 401, 404]
+        # A proxy that is named allows plain addresses, and is alone with what counts there.
+        assert [find_statuses(url) for url in exposed] == [[401, 404, 404], [404, 404, 404]]
+        if sys.platform == "linux":
+            found = [find_statuses(url, source=PROXY) for url in exposed]
+            assert found == [[401, 401, 404], [404, 404, 401]]
         assert server.stop() < 3
 
 

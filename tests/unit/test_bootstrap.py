@@ -65,7 +65,9 @@ class Installation:
         self.begin().ensure_secrets(SETTINGS)
         bootstrap = self.begin()
         worlds = bootstrap.ensure_worlds()
-        credentials = bootstrap.ensure_credentials(present, base_url="http://x", worlds=worlds)
+        credentials = bootstrap.ensure_credentials(
+            present, base_url="http://x", admin_url="http://x/admin/v1", worlds=worlds
+        )
         bootstrap.ensure_self_check_key(worlds)
         return credentials, bootstrap.notes
 

@@ -33,7 +33,7 @@ _QUERY_WORDS: Final[dict[Retry, Words]] = {
 _QUERY_WORDS_BY_CODE: Final[dict[str, Words]] = {
     codes.TRANSACTION_NOT_FOUND: (
         "not moved so far; a request that is still on its way may be recorded yet",
-        "Send the *same* payment again, unchanged, and go by its answer.",
+        "Send the *same* payment again, unchanged; then ask again, unless that was `INS-0`.",
     ),
     codes.PRODUCT_NOT_ENABLED: (
         "nothing, and that will not change by itself",

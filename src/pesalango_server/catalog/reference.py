@@ -37,6 +37,10 @@ _ORDER = """\
 A request with several faults is answered by the first row that it fails. Step 2 is the
 authentication, which has no codes."""
 
+_OF_THIS_REQUEST = """\
+Each row speaks of the request that was answered, not of an earlier sending of it whose answer was
+lost: of that, only the status tells."""
+
 _RETRY_WORDS: dict[Retry, str] = {
     Retry.DONE: "It took effect; sending it again would be a duplicate.",
     Retry.ASK: "Query the status by the same ThirdPartyConversationID before anything else. After "
@@ -124,6 +128,8 @@ def render_codes_markdown() -> str:
         ),
         "",
         "## What a caller may do next",
+        "",
+        _OF_THIS_REQUEST,
         "",
         *_table(("", ""), ((f"**{retry.value}**", _RETRY_WORDS[retry]) for retry in Retry)),
         "",

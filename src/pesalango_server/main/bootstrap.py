@@ -130,6 +130,7 @@ class Bootstrap:
         present: Credentials | None,
         *,
         base_url: str,
+        admin_url: str,
         worlds: dict[str, int],
         certificate_file: str = "",
     ) -> Credentials:
@@ -156,7 +157,7 @@ class Bootstrap:
         )
         return Credentials(
             base_url=base_url,
-            admin_url=f"{base_url}/admin/v1",
+            admin_url=admin_url,
             admin_token=token,
             sandbox=self._describe("sandbox", api_key),
             openapi=self._describe("openapi", api_key),

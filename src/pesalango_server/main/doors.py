@@ -27,12 +27,13 @@ class Doors:
         settings: Settings,
     ) -> None:
         self.listeners = listeners
+        self.gateway_listeners = [listener for listener in listeners if listener.serves_gateway]
         self.certificate = certificate
         self._settings = settings
         # Plain HTTP is what a program on this machine gets by with; where openapi is served if it
         # is anywhere, else whichever there is.
-        plain = [listener for listener in listeners if not listener.is_tls]
-        safe = [listener for listener in plain if listener.serves_openapi]
+        plain = [listener for listener in self.gateway_listeners if not listener.is_tls]
+        safe = [listener for listener in plain if not listener.is_exposed]
         self.primary = [*safe, *plain, *listeners][0]
 
     @property
@@ -43,10 +44,16 @@ class Doors:
     @property
     def openapi_url(self) -> str | None:
         """Where `openapi` is served; None where it is not."""
-        for listener in (self.primary, *self.listeners):
-            if listener.serves_openapi:
+        for listener in (self.primary, *self.gateway_listeners):
+            if not listener.is_exposed:
                 return self.find_url(listener)
         return None
+
+    @property
+    def admin_url(self) -> str:
+        """Where the commands of this machine find the admin API."""
+        own = [listener for listener in self.listeners if not listener.serves_gateway]
+        return f"{self.find_url([*own, self.primary][0])}/admin/v1"
 
     @property
     def certificate_file(self) -> str:

@@ -13,6 +13,7 @@ from uvicorn.server import ServerState
 from pesalango_server.admin.server import is_admin_path, make_admin
 from pesalango_server.gateway.answers import NOT_FOUND, render_error
 from pesalango_server.gateway.app import Gateway, make_gateway
+from pesalango_server.gateway.exposure import TrustedPeers
 from pesalango_server.gateway.health import make_health_routes
 from pesalango_server.http.answers import Receive, Scope, Send, send_json
 from pesalango_server.http.context import WorkerContext
@@ -34,8 +35,8 @@ LOOK_EVERY_S = 1.0
 FREE_DESCRIPTORS_MIN = 8
 """So many descriptors must be free before a worker that had none left accepts again."""
 
-_SANDBOX_PATHS = ("/sandbox/",)
-_OPERATOR_PATHS = (*_SANDBOX_PATHS, "/openapi/")
+_SANDBOX_PATH = "/sandbox/"
+_OPENAPI_PATH = "/openapi/"
 
 log = structlog.get_logger("worker")
 
@@ -144,6 +145,7 @@ class Faces:
         }
         admin = make_admin(context, seed, schema=schema)
         health = make_health_routes(context, metrics)
+        trusted_peers = TrustedPeers(plan.settings.trusted_proxies)
         self.tls = None if plan.tls is None else TlsContext(plan.tls.material)
         # One bound for all of the gateway's connections; a flood there leaves the admin API its own.
         states = {face.serves_gateway: ServerState() for face in plan.faces}
@@ -159,7 +161,7 @@ class Faces:
                         self._gateway if face.serves_gateway else None,
                         admin if face.serves_admin else None,
                         Router(health, redirect_slashes=False, default=_answer_not_found),
-                        gateway_paths=_OPERATOR_PATHS if face.serves_openapi else _SANDBOX_PATHS,
+                        trusted_peers=trusted_peers if face.is_exposed else None,
                     ),
                     settings=settings,
                     render_error=render_error,
@@ -228,16 +230,21 @@ class Faces:
 
 
 def _combine(
-    gateway: Gateway | None, admin: Any, rest: Any, *, gateway_paths: tuple[str, ...]
+    gateway: Gateway | None, admin: Any, rest: Any, *, trusted_peers: TrustedPeers | None
 ) -> Any:
     """The operator's paths to the gateway, without a router in between; the others where they go.
 
-    Whoever is None is not served.
+    Whoever is None is not served. With `trusted_peers` it is they alone who are served more than
+    the sandbox; to the others the rest is as if it were not there.
     """
 
     async def dispatch(scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
-        if gateway is not None and path.startswith(gateway_paths):
+        if gateway is not None and path.startswith(_SANDBOX_PATH):
+            await gateway(scope, receive, send)
+        elif trusted_peers is not None and not trusted_peers.hold(scope):
+            await rest(scope, receive, send)
+        elif gateway is not None and path.startswith(_OPENAPI_PATH):
             await gateway(scope, receive, send)
         elif admin is not None and is_admin_path(path):
             await admin(scope, receive, send)

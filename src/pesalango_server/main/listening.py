@@ -5,7 +5,7 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from pesalango_server.gateway.exposure import ExposedInTheClear, check_exposure
+from pesalango_server.gateway.exposure import ExposedInTheClear, check_exposure, is_exposed
 from pesalango_server.http.tls import TlsUnusable
 from pesalango_server.main.failures import ServerFailed
 from pesalango_server.main.server import Listener
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from pesalango_server.main.certificate import CertificateKeeper
 
 SERVE_DEFAULT = "127.0.0.1:8080"
+
+_OWN_ADMIN_ADDRESS = ListenAddress("127.0.0.1", 0, is_tls=False)
 
 
 def list_serve_addresses(settings: Settings) -> tuple[list[ListenAddress], ListenAddress]:
@@ -78,23 +80,27 @@ def open_listeners(
 ) -> Iterator[list[Listener]]:
     """The sockets, bound: those of the operator's API (and, under `up`, of the admin API), then the
     admin API's own. Closed at the end. Raises `ServerFailed`.
+
+    Where all of the plain addresses of an `up` are exposed, the commands of this machine get one of
+    their own for the admin API, at a port that the system chooses.
     """
     everywhere = [*addresses, *admin_addresses]
     ipv4_ports = {address.port for address in everywhere if ":" not in address.host}
+    plain = [address for address in addresses if not address.is_tls]
+    if is_demonstration and plain and all(is_exposed(each.host, is_tls=False) for each in plain):
+        everywhere.append(_OWN_ADMIN_ADDRESS)
     with contextlib.ExitStack() as stack:
         listeners = []
         # All are judged before the first is bound: a start that is refused takes no port.
-        exposed = [
+        for address in everywhere:
             warn_of_exposure(address, settings, is_demonstration=is_demonstration, say=say)
-            for address in everywhere
-        ]
         for index, address in enumerate(everywhere):
             is_admin = index >= len(addresses)
             listener = Listener(
                 address,
                 gateway=not is_admin,
                 admin=is_admin or is_demonstration,
-                openapi=not exposed[index],
+                is_exposed=is_exposed(address.host, is_tls=address.is_tls),
                 # Without it [::] stands for IPv4 too, and the port of 0.0.0.0 is taken.
                 is_ipv6_only=":" in address.host and address.port in ipv4_ports,
             )
@@ -109,11 +115,8 @@ def warn_of_exposure(
     *,
     is_demonstration: bool,
     say: Callable[[str], None],
-) -> bool:
-    """Whether plain HTTP is served beyond this machine: told in a demonstration, else refused.
-
-    Raises `ServerFailed`.
-    """
+) -> None:
+    """Say, in a demonstration, that an address is exposed; else raise `ServerFailed` if it may not."""
     try:
         warning = check_exposure(
             address.host,
@@ -125,4 +128,3 @@ def warn_of_exposure(
         raise ServerFailed(str(error)) from error
     if warning:
         say(f"Note: {warning}.")
-    return warning is not None

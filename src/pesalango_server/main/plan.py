@@ -13,12 +13,15 @@ from pesalango_server.storage.address import DatabaseAddress
 
 
 class FacePlan(msgspec.Struct, frozen=True):
-    """A listening socket (its inherited descriptor) and what is served there, and how."""
+    """A listening socket (its inherited descriptor) and what is served there, and how.
+
+    What is said to an exposed one can be read by others on its way (`gateway/exposure.py`).
+    """
 
     descriptor: int
     serves_gateway: bool
     serves_admin: bool
-    serves_openapi: bool = True
+    is_exposed: bool = False
     is_tls: bool = False
 
 

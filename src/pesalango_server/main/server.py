@@ -55,7 +55,7 @@ class Listener:
         *,
         gateway: bool,
         admin: bool,
-        openapi: bool = True,
+        is_exposed: bool = False,
         is_ipv6_only: bool = False,
     ) -> None:
         """Raises `ServerFailed`."""
@@ -75,7 +75,7 @@ class Listener:
             ) from error
         self.port: int = self.socket.getsockname()[1]
         self.host, self.is_tls = host, address.is_tls
-        self.serves_gateway, self.serves_admin, self.serves_openapi = gateway, admin, openapi
+        self.serves_gateway, self.serves_admin, self.is_exposed = gateway, admin, is_exposed
 
     def listen(self) -> None:
         """Let callers connect; before, the port is only kept."""
@@ -87,7 +87,7 @@ class Listener:
             descriptor,
             serves_gateway=self.serves_gateway,
             serves_admin=self.serves_admin,
-            serves_openapi=self.serves_openapi,
+            is_exposed=self.is_exposed,
             is_tls=self.is_tls,
         )
 

@@ -187,6 +187,7 @@ class Up:
         credentials = bootstrap.ensure_credentials(
             read_credentials(path),
             base_url=doors.base_url,
+            admin_url=doors.admin_url,
             certificate_file=doors.certificate_file,
             worlds=worlds,
         )
@@ -251,7 +252,9 @@ class Up:
         seconds: float,
     ) -> None:
         say = self._say
-        others = [doors.find_url(door) for door in doors.listeners if door is not doors.primary]
+        others = [
+            doors.find_url(door) for door in doors.gateway_listeners if door is not doors.primary
+        ]
         also = f", also at {', '.join(others)}" if others else ""
         say(f"Pesalango is ready at {credentials.base_url}{also} ({seconds:.1f} s).")
         say(

@@ -119,7 +119,9 @@ class Settings(Struct, frozen=True, kw_only=True):
         tuple[str, ...],
         Meta(
             max_length=100,
-            description="Addresses and CIDR ranges of proxies whose `X-Forwarded-For` is believed.",
+            description="Addresses and CIDR ranges of proxies whose `X-Forwarded-For` is believed, "
+            "and that bring TLS: in plain HTTP that other machines can reach, it is they alone to "
+            "whom `openapi` and the admin API are served.",
         ),
     ] = ()
 
