@@ -116,11 +116,18 @@ def run_sample(
     return done.stdout
 
 
+class PortTaken(AssertionError):
+    """Somebody else has taken a port since it was found free: try with another one."""
+
+
 @contextlib.contextmanager
 def leave_running(
     sample: Sample, folder: Path, *, port: int, environment: Mapping[str, str]
 ) -> Iterator[None]:
-    """A sample that runs until it is told to stop, ready to take payments at `port` meanwhile."""
+    """A sample that runs until it is told to stop, ready to take payments at `port` meanwhile.
+
+    Raises `PortTaken`.
+    """
     log_path = folder / "log"
     with log_path.open("ab") as log:
         process = subprocess.Popen(
@@ -134,7 +141,9 @@ def leave_running(
         )
 
     def is_ready() -> bool:
-        assert process.poll() is None, log_path.read_text("utf-8", "replace")
+        if process.poll() is not None:
+            said = log_path.read_text("utf-8", "replace")
+            raise (PortTaken if "Address already in use" in said else AssertionError)(said)
         with contextlib.suppress(OSError):
             return call("GET", f"http://127.0.0.1:{port}/health/ready", timeout_s=2.0)[0] == 200
         return False
