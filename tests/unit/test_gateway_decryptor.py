@@ -11,7 +11,7 @@ import pytest
 from pesalango_server.gateway import decryptor as decryptor_module
 from pesalango_server.gateway.decryption_threads import Decryption
 from pesalango_server.gateway.decryptor import DecryptionsBusy, Decryptor, TooManyFailures
-from pesalango_server.gateway.throttle import FailureThrottle
+from pesalango_server.gateway.throttle import DOUBTFUL_FROM, FailureThrottle
 from pesalango_server.http.addresses import Address
 from pesalango_server.telemetry import Metrics
 from tests.unit.manual_clock import ManualClock
@@ -72,7 +72,7 @@ class World:
         return tasks
 
     def doubt(self, address: Address) -> None:
-        for _ in range(3):
+        for _ in range(DOUBTFUL_FROM):
             self.throttle.count_failure(address)
 
     async def end_all(self) -> None:
@@ -212,6 +212,22 @@ def test_nobody_decrypts_for_a_caller_who_has_gone() -> None:
         await world.end_all()
         assert f"shop{RUNNING_MAX:02}" not in world.threads.begun
         assert await tasks[-1] == f"shop{RUNNING_MAX + 1:02}"
+
+    run(steps)
+
+
+def test_a_doubtful_caller_who_has_gone_does_not_keep_others_from_their_turn() -> None:
+    async def steps() -> None:
+        world = World()
+        world.doubt(LOOPBACK)
+        tasks = await world.ask(LOOPBACK, *many("doubt", 3))
+        tasks[1].cancel()
+        await settle()
+        while not tasks[2].done():
+            await world.end_all()
+            await asyncio.sleep(0)
+        assert await tasks[2] == "doubt02"
+        assert "doubt01" not in world.threads.begun
 
     run(steps)
 

@@ -4,7 +4,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from pesalango_server.gateway.throttle import FailureThrottle
+from pesalango_server.gateway.throttle import DOUBT_MAX, DOUBTFUL_FROM, FailureThrottle
 from tests.unit.manual_clock import ManualClock
 
 HERE = ip_address("198.51.100.7")
@@ -91,7 +91,7 @@ def test_callers_without_an_address_share_one_bucket(clock: ManualClock) -> None
 
 def test_doubt_is_what_successes_do_not_make_good(clock: ManualClock) -> None:
     throttle = make(clock)
-    for _ in range(2):
+    for _ in range(DOUBTFUL_FROM - 1):
         throttle.count_failure(HERE)
     assert not throttle.is_doubtful(HERE)
     throttle.count_failure(HERE)
@@ -101,7 +101,7 @@ def test_doubt_is_what_successes_do_not_make_good(clock: ManualClock) -> None:
     assert not throttle.is_doubtful(HERE)
     for _ in range(1_000):
         throttle.count_failure(HERE)
-    for _ in range(14):
+    for _ in range(DOUBT_MAX - DOUBTFUL_FROM + 1):
         throttle.count_success(HERE)
     assert not throttle.is_doubtful(HERE)
 
@@ -116,7 +116,7 @@ def test_addresses_of_this_machine_have_no_neighbours(clock: ManualClock) -> Non
 
 def test_no_network_is_exempt_from_doubt(clock: ManualClock) -> None:
     throttle = make(clock)
-    for _ in range(3):
+    for _ in range(DOUBTFUL_FROM):
         throttle.count_failure(LOOPBACK)
     assert throttle.is_doubtful(LOOPBACK)
     assert throttle.seconds_to_wait(LOOPBACK) == 0

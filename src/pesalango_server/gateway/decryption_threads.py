@@ -1,9 +1,10 @@
 """Threads that decrypt, and nothing else: RSA runs outside the interpreter lock."""
 
+import contextlib
 import os
 import sys
 import threading
-from asyncio import Future
+from asyncio import AbstractEventLoop, Future
 from collections import deque
 from collections.abc import Callable
 from queue import SimpleQueue
@@ -57,7 +58,7 @@ class DecryptionThreads:
         self._ended = ended
         self._waiting: SimpleQueue[Decryption | None] = SimpleQueue()
         self._done: deque[Decryption] = deque()
-        self._is_told = False
+        self._is_told = self._is_closed = False
         self._threads = [
             threading.Thread(target=self._run, name=f"decryptor-{number}", daemon=True)
             for number in range(count)
@@ -70,7 +71,8 @@ class DecryptionThreads:
         self._waiting.put(decryption)
 
     def close(self) -> None:
-        """Let the threads end what they are at; nothing more is handed back."""
+        """Let the threads end what was started before."""
+        self._is_closed = True
         for _ in self._threads:
             self._waiting.put(None)
 
@@ -79,16 +81,20 @@ class DecryptionThreads:
         while (decryption := self._waiting.get()) is not None:
             decryption.run()
             self._done.append(decryption)
-            if self._is_told or (
-                len(self._done) < _HANDED_BACK_TOGETHER and not self._waiting.empty()
-            ):
-                continue
-            self._is_told = True
-            try:
-                decryption.future.get_loop().call_soon_threadsafe(self._hand_back)
-            except RuntimeError:
-                # The event loop is closed, and nobody waits.
-                return
+            if len(self._done) >= _HANDED_BACK_TOGETHER or self._is_last():
+                self._tell(decryption.future.get_loop())
+
+    def _is_last(self) -> bool:
+        """Whether no thread is sure to come by here again soon."""
+        return self._is_closed or self._waiting.empty()
+
+    def _tell(self, loop: AbstractEventLoop) -> None:
+        if self._is_told:
+            return
+        self._is_told = True
+        # A loop that is closed has nobody who waits.
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(self._hand_back)
 
     def _hand_back(self) -> None:
         # In this order: what a thread adds from here on is either found below or told anew.

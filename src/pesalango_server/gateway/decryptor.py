@@ -107,7 +107,7 @@ class Decryptor:
             self._threads.start(job)
 
     def _draw(self) -> _Job | None:
-        """Whose turn it is."""
+        """Whose turn it is, without those who have gone away; None where nobody's is."""
         while True:
             if self._doubtful and not self._is_doubtful_resting:
                 job = self._draw_doubtful()
@@ -115,12 +115,13 @@ class Decryptor:
                 job = self._draw_ordinary()
             else:
                 return None
-            # Whoever asked may have gone away.
-            if job is not None and not job.future.done():
+            if job is not None:
                 return job
 
     def _draw_ordinary(self) -> _Job | None:
         network, job = self._ordinary.pop()
+        if job.future.done():
+            return None
         if not self._throttle.is_doubtful(job.address):
             return job
         # It failed since this one came.
@@ -132,6 +133,8 @@ class Decryptor:
 
     def _draw_doubtful(self) -> _Job | None:
         network, job = self._doubtful.pop()
+        if job.future.done():
+            return None
         seconds = self._throttle.seconds_to_wait(job.address)
         if seconds:
             for each in (job, *self._doubtful.take(network)):

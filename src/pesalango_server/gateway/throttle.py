@@ -12,10 +12,10 @@ from pesalango_server.kernel.clock import Clock
 
 MINUTE_MS: Final = 60_000
 
-DOUBTFUL_FROM: Final = 3
-"""So many failures without a success; a mistake, and its repetition, are none."""
+DOUBTFUL_FROM: Final = 10
+"""So many failures that no success has made good; a merchant's own tests of refusals are fewer."""
 
-DOUBT_MAX: Final = 16
+DOUBT_MAX: Final = 20
 """So many successes make good any number of failures."""
 
 _Kept = TypeVar("_Kept")

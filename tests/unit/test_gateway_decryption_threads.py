@@ -1,0 +1,50 @@
+"""What is given to the threads comes back on the event loop, however they are ended."""
+
+import asyncio
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+
+from pesalango_server.gateway.decryption_threads import Decryption, DecryptionThreads
+
+SECRETS = [f"secret {number:02}" for number in range(30)]
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_what_was_started_comes_back_also_where_the_threads_are_closed(threads: int) -> None:
+    key = rsa.generate_private_key(65537, 1024)
+    ciphertexts = [key.public_key().encrypt(each.encode(), PKCS1v15()) for each in SECRETS]
+
+    async def run() -> list[str]:
+        pool = DecryptionThreads(threads, ended=end)
+        loop = asyncio.get_running_loop()
+        jobs = [Decryption(key, each, loop.create_future()) for each in ciphertexts]
+        for job in jobs:
+            pool.start(job)
+        pool.close()
+        async with asyncio.timeout(10):
+            return await asyncio.gather(*(job.future for job in jobs))
+
+    def end(job: Decryption) -> None:
+        job.future.set_result(job.secret)
+
+    assert asyncio.run(run()) == SECRETS
+
+
+def test_few_do_not_wait_for_more_to_come() -> None:
+    key = rsa.generate_private_key(65537, 1024)
+    ciphertext = key.public_key().encrypt(b"secret", PKCS1v15())
+
+    async def run() -> list[str]:
+        pool = DecryptionThreads(2, ended=lambda job: job.future.set_result(job.secret))
+        secrets = []
+        async with asyncio.timeout(10):
+            for _ in range(5):
+                job = Decryption(key, ciphertext, asyncio.get_running_loop().create_future())
+                pool.start(job)
+                secrets.append(await job.future)
+        pool.close()
+        return secrets
+
+    assert asyncio.run(run()) == ["secret"] * 5
