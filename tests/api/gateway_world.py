@@ -200,7 +200,7 @@ class World:
         """A completed payment and its organisation, of which 10.00 can be given back.
 
         `suspended`, `product`: the organisation's; `locked`: the money went to a customer who is;
-        `poor`: the organisation has spent it; `reversed`: in full; `reversal`: it is one itself.
+        `closed`: it went to an organisation that is suspended; `poor`: the organisation has spent it; `reversed`: in full; `reversal`: it is one itself.
         """
         wanted = frozenset(faults)
         if wanted not in self._originals:
@@ -210,11 +210,18 @@ class World:
     def make_original(self, *faults: str) -> "Original":
         """One that nobody else knows; see `original`."""
         code = next(self._original_codes)
-        is_b2c = "locked" in faults
-        self.add_organisation(code, balance="10" if is_b2c else "0")
-        msisdn = self.make_customer(balance="0" if is_b2c else "10")
+        is_b2c, is_b2b = "locked" in faults, "closed" in faults
+        self.add_organisation(code, balance="10" if is_b2c or is_b2b else "0")
+        msisdn = self.make_customer(balance="0" if is_b2c or is_b2b else "10")
         parties = {"ServiceProviderCode": code, "CustomerMSISDN": msisdn}
-        transaction_id = self.succeed(B2C if is_b2c else C2B, **parties)
+        receiver = ""
+        if is_b2b:
+            receiver = next(self._original_codes)
+            self.add_organisation(receiver, balance="0")
+            between = {"PrimaryPartyCode": code, "ReceiverPartyCode": receiver}
+            transaction_id = self.succeed(B2B, **between)
+        else:
+            transaction_id = self.succeed(B2C if is_b2c else C2B, **parties)
         payment = {"ServiceProviderCode": code, "TransactionID": transaction_id}
         left = "10"
         if "reversed" in faults:
@@ -229,6 +236,8 @@ class World:
             self.admin.call(
                 "POST", f"customers/{msisdn}/status", {"market": MARKET, "status": "locked"}
             )
+        if is_b2b:
+            self.spoil_organisation(receiver, frozenset({"suspended"}))
         self.spoil_organisation(code, faults)
         return Original(code, msisdn, transaction_id)
 

@@ -54,6 +54,7 @@ class Request:
         self.original: set[str] = set()
         self.parameters: dict[str, Any] = {}
         self.is_unreadable = self.is_list = self.is_too_large = self.is_repeated = False
+        self.is_to_itself = False
 
     def send(self) -> Reply:
         """Make what the request speaks of, and send it."""
@@ -106,7 +107,9 @@ class Request:
             return world.parameters(
                 B2B,
                 PrimaryPartyCode=organisation,
-                ReceiverPartyCode=world.receiver(*self.receiver),
+                ReceiverPartyCode=(
+                    organisation if self.is_to_itself else world.receiver(*self.receiver)
+                ),
             )
         return world.parameters(
             operation,
@@ -300,6 +303,7 @@ B2B_ROWS = (
     *ACTING,
     Row("nobody's receiver", 400, "INS-13", parameter("ReceiverPartyCode", "NOBODY"), *RECEIVER),
     Row("closed receiver", 400, "INS-13", add_to("receiver", "suspended"), "closed"),
+    Row("to itself", 400, "INS-13", set_to(is_to_itself=True), *RECEIVER),
     PRODUCT,
     Row("balance", 422, "INS-2006", add_to("organisation", "poor"), "poor"),
 )  # fmt: skip
@@ -334,6 +338,7 @@ REVERSAL_ROWS = (
     Row("is a reversal", 401, "INS-6", add_to("original", "reversal"), "past"),
     Row("too much", 400, "INS-15", parameter("ReversalAmount", "10.01"), "amount"),
     Row("locked", 401, "INS-6", add_to("original", "locked"), "payee"),
+    Row("closed", 401, "INS-6", add_to("original", "closed"), "payee"),
     Row("balance", 422, "INS-2006", add_to("original", "poor"), "payee"),
 )
 

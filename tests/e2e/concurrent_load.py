@@ -14,16 +14,28 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
+from urllib.parse import urlencode
 
 import msgspec
 
 from tests.e2e.merchant import COUNTRY, CURRENCY, ENVIRONMENT, MARKET
-from tests.history.shapes import Answer, Ask, Operation, Request, write_money
-from tests.history.workload import Draft, Workload
+from tests.history.shapes import (
+    NO_TRANSACTION,
+    Answer,
+    Ask,
+    Operation,
+    Question,
+    Request,
+    write_money,
+)
+from tests.history.workload import Draft, Inquiry, Workload
 
 ANSWER_TIMEOUT_S = 30.0
 SERVER_TIMEOUT_S = 30.0
 PATIENCE_MAX_S = 0.02
+INQUIRIES_SHARE = 0.15
+"""Of all requests, so many are followed by a status query."""
+
 _CONNECT_AGAIN_AFTER_S = 0.02
 _ROOT = f"/{ENVIRONMENT}/ipg/v2/{MARKET}"
 
@@ -73,6 +85,9 @@ class ConcurrentLoad:
         self._cut_share = cut_share
         self._first_number = first_number
         self._random = random.Random(seed)
+        self._luck = random.Random(-seed)
+        self.questions: list[Question] = []
+        """Those that were answered, beside the history that `run` gives."""
         self._left = 0
         self._drawn = 0
         self._is_drawn = asyncio.Event()
@@ -107,7 +122,9 @@ class ConcurrentLoad:
             while self._left > 0:
                 if connection is None:
                     connection, place = await self._connect(place)
-                if not await self._ask(connection, self._draw()):
+                if not (
+                    await self._ask(connection, self._draw()) and await self._inquire(connection)
+                ):
                     await connection.cut()
                     connection = None
         finally:
@@ -142,6 +159,48 @@ class ConcurrentLoad:
                 self._note(self._draw(), time.monotonic(), None, is_sent=False)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._is_drawn.wait(), _CONNECT_AGAIN_AFTER_S)
+
+    async def _inquire(self, connection: _Connection) -> bool:
+        """A status query now and then; whether the connection may be used for another request."""
+        if self._luck.random() > INQUIRIES_SHARE:
+            return True
+        inquiry = self._workload.draw_inquiry(self._luck)
+        if inquiry is None:
+            return True
+        sent_s = time.monotonic()
+        connection.writer.write(self._write_inquiry(inquiry))
+        try:
+            async with asyncio.timeout(ANSWER_TIMEOUT_S):
+                values = await _read_values(connection.reader)
+        except (OSError, EOFError):
+            return False
+        self.questions.append(
+            Question(
+                len(self.questions) + 1,
+                inquiry.application,
+                inquiry.reference,
+                sent_s,
+                time.monotonic(),
+                values["output_ResponseCode"],
+                values.get("output_ResponseTransactionStatus", ""),
+                values.get("output_OriginalTransactionID", NO_TRANSACTION),
+                values.get("output_Reversed") == "True",
+            )
+        )
+        return True
+
+    def _write_inquiry(self, inquiry: Inquiry) -> bytes:
+        values = {
+            "input_QueryReference": inquiry.reference,
+            "input_ServiceProviderCode": inquiry.organisation,
+            "input_ThirdPartyConversationID": f"{self._luck.getrandbits(128):032x}",
+            "input_Country": COUNTRY,
+        }
+        return (
+            f"GET {_ROOT}/queryTransactionStatus/?{urlencode(values)} HTTP/1.1\r\n"
+            "Host: localhost\r\nOrigin: *\r\n"
+            f"Authorization: Bearer {self._bearers[inquiry.application]}\r\n\r\n"
+        ).encode()
 
     async def _ask(self, connection: _Connection, draft: Draft) -> bool:
         """One request; whether the connection may be used for another."""
@@ -229,6 +288,15 @@ def _make_parts(ask: Ask) -> tuple[str, str, dict[str, Any]]:
 
 async def _read_answer(reader: asyncio.StreamReader) -> Answer:
     """Raises `OSError` or `EOFError` where the connection breaks first."""
+    values = await _read_values(reader)
+    return Answer(
+        values["output_ResponseCode"],
+        values["output_TransactionID"],
+        values["output_ConversationID"],
+    )
+
+
+async def _read_values(reader: asyncio.StreamReader) -> dict[str, str]:
     head = await reader.readuntil(b"\r\n\r\n")
     length = 0
     for line in head.lower().split(b"\r\n"):
@@ -237,8 +305,4 @@ async def _read_answer(reader: asyncio.StreamReader) -> Answer:
             length = int(value)
     values = _decode(await reader.readexactly(length))
     assert "output_ResponseCode" in values, (head, values)
-    return Answer(
-        values["output_ResponseCode"],
-        values["output_TransactionID"],
-        values["output_ConversationID"],
-    )
+    return values

@@ -20,7 +20,7 @@ from tests.e2e.merchant import ENVIRONMENT, MARKET, Admin, Merchant
 from tests.e2e.server import Server, wait_until
 from tests.history.checker import find_faults
 from tests.history.reading import read_final_ledger
-from tests.history.shapes import Request, World
+from tests.history.shapes import NOT_FOUND, SUCCESS, Question, Request, World
 from tests.history.workload import (
     INTERESTING_CODES,
     LOCKED_CUSTOMER,
@@ -46,6 +46,7 @@ class Stage:
     def __init__(self, servers: Sequence[Server]) -> None:
         self.servers = servers
         self.history: list[Request] = []
+        self.questions: list[Question] = []
         self._credentials = servers[0].credentials
         self._admin = Admin(self._credentials)
         self._add_parties()
@@ -76,6 +77,11 @@ class Stage:
         )
         history = load.run(requests=REQUESTS, interruptions=interruptions)
         self.history += history
+        first_number = len(self.questions)
+        self.questions += [
+            msgspec.structs.replace(question, number=first_number + question.number)
+            for question in load.questions
+        ]
         return history
 
     @contextlib.contextmanager
@@ -92,8 +98,11 @@ class Stage:
             books = read_books(ask)
         assert find_violations(books) == []
         ledger = read_final_ledger(books, customer=LOCKED_CUSTOMER)
-        faults = find_faults(self.world, self.history, ledger)
+        faults = find_faults(self.world, self.history, ledger, self.questions)
         assert not faults, "\n".join(faults[:FAULTS_SHOWN])
+        # Or the queries would prove little.
+        assert {SUCCESS, NOT_FOUND} <= {question.code for question in self.questions}
+        assert {False, True} <= {question.is_reversed for question in self.questions}
 
     def _add_parties(self) -> None:
         place = {"environment": ENVIRONMENT, "market": MARKET}

@@ -137,6 +137,8 @@ def test_a_disk_that_fails_at_a_commit_ends_the_server_without_an_answer(
         server.start()
         merchant = Merchant(server.credentials)
         server.find_family()
+        # Its payments come after the server is ready, and are not the ones that are to fail.
+        wait_until(lambda: "Self-check:" in server.read_log(), timeout_s=20, what="the self-check")
         mark.write_text(moment)
         with pytest.raises(Unanswered):
             merchant.pay(payment)

@@ -11,6 +11,8 @@ produced both:
   TransactionID of the answer, with the amount and the parties of the request; a recorded refusal
   stands there with its code; a duplicate was told so only once there could be another; what was
   answered as unavailable left nothing. What got no answer is there or is not.
+* **True answers.** What a status query is told is not behind what was known before it was sent,
+  and not ahead of what can have happened (`questions.py`).
 * **A serial order.** Trying all orders would take for ever, and is not needed: the ledger itself
   claims one, that of its ids. The claim has to respect real time: if it was known to somebody that
   A is recorded before B was sent, A comes first. And it has to explain everything: `Model`, a
@@ -29,6 +31,7 @@ from itertools import accumulate, chain
 import msgspec
 
 from tests.history.model import OUTCOMES
+from tests.history.questions import find_false_answers
 from tests.history.replay import Claim, replay
 from tests.history.shapes import (
     DUPLICATE,
@@ -40,6 +43,7 @@ from tests.history.shapes import (
     FinalLedger,
     Operation,
     PaymentRow,
+    Question,
     Request,
     World,
     ledger_of,
@@ -56,13 +60,19 @@ TELLING = OUTCOMES | {DUPLICATE}
 _STATE_BY_CODE = {SUCCESS: "Completed", "INS-9": "Expired"}
 
 
-def find_faults(world: World, history: Sequence[Request], ledger: FinalLedger) -> list[str]:
+def find_faults(
+    world: World,
+    history: Sequence[Request],
+    ledger: FinalLedger,
+    questions: Sequence[Question] = (),
+) -> list[str]:
     """What cannot be, in sentences; none if the ledger explains the history.
 
-    The history holds all requests that were ever made to this ledger; the ledger is one moment of
-    it, after the last answer. Quick enough for 50 000 requests in a few seconds.
+    The history holds all requests that were ever made to this ledger, and those of `questions` that
+    were answered; the ledger is one moment of it, after the last answer. Quick enough for 50 000
+    requests in a few seconds.
     """
-    return list(_Checker(world, history, ledger).run())
+    return list(_Checker(world, history, ledger, questions).run())
 
 
 class _Told(msgspec.Struct):
@@ -78,8 +88,15 @@ class _Told(msgspec.Struct):
 
 
 class _Checker:
-    def __init__(self, world: World, history: Sequence[Request], ledger: FinalLedger) -> None:
+    def __init__(
+        self,
+        world: World,
+        history: Sequence[Request],
+        ledger: FinalLedger,
+        questions: Sequence[Question],
+    ) -> None:
         self._world = world
+        self._questions = questions
         self._ledger = ledger
         self._requests: defaultdict[Key, list[Request]] = defaultdict(list)
         for request in history:
@@ -97,6 +114,8 @@ class _Checker:
         for key, requests in self._requests.items():
             yield from self._judge_requests(key, requests)
         yield from self._judge_real_time()
+        windows = {told.row.id: (told.sent_s, told.known_s) for told in self._told}
+        yield from find_false_answers(self._questions, self._ledger, windows)
         claims = {told.row.id: _make_claim(told.row, told.claims) for told in self._told}
         yield from replay(self._world, self._ledger, claims)
 

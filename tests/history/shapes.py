@@ -12,7 +12,7 @@ import msgspec
 ISSUANCE = "issuance"
 """The wallet that money comes from; the only one that may be below zero."""
 
-SUCCESS, DUPLICATE = "INS-0", "INS-10"
+SUCCESS, DUPLICATE, NOT_FOUND = "INS-0", "INS-10", "INS-23"
 UNRECORDED = frozenset({"INS-1", "INS-16"})
 NO_TRANSACTION = "N/A"
 
@@ -101,6 +101,24 @@ class Request(msgspec.Struct, frozen=True):
     ended_s: float
     answer: Answer | None = None
     is_sent: bool = True
+
+
+class Question(msgspec.Struct, frozen=True):
+    """One status query that was answered; `number` is its name in what is found.
+
+    `reference` is a TransactionID, or a ThirdPartyConversationID of `application`. `state`,
+    `transaction_id` and `is_reversed` are told where `code` is INS-0. Times as a request's.
+    """
+
+    number: int
+    application: int
+    reference: str
+    sent_s: float
+    ended_s: float
+    code: str
+    state: str = ""
+    transaction_id: str = NO_TRANSACTION
+    is_reversed: bool = False
 
 
 class PaymentRow(msgspec.Struct, frozen=True):

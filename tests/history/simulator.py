@@ -8,27 +8,30 @@ import heapq
 import itertools
 import random
 import string
-from typing import Any
+from typing import Any, NamedTuple
 
 from tests.history.model import Model
 from tests.history.shapes import (
     DUPLICATE,
     ISSUANCE,
     NO_TRANSACTION,
+    NOT_FOUND,
     SUCCESS,
     Answer,
     Ask,
     FinalLedger,
     Operation,
     PaymentRow,
+    Question,
     Request,
     ReversalRow,
     TransferRow,
     World,
     customer_wallet,
     organisation_wallet,
+    read_transaction_id,
 )
-from tests.history.workload import Draft, Workload
+from tests.history.workload import Draft, Inquiry, Workload
 
 LEDGER = 7
 _DIGITS = string.digits + string.ascii_uppercase + string.ascii_lowercase
@@ -46,6 +49,15 @@ def write_transaction_id(payment: int) -> str:
 
 def write_conversation_id(payment: int) -> str:
     return f"{payment:016x}{'0' * 16}"
+
+
+class Found(NamedTuple):
+    """The answer to a status query, as a `Question` has it."""
+
+    code: str
+    state: str = ""
+    transaction_id: str = NO_TRANSACTION
+    is_reversed: bool = False
 
 
 class Gateway:
@@ -94,6 +106,25 @@ class Gateway:
             write_conversation_id(payment),
         )
 
+    def find(self, application: int, reference: str) -> Found:
+        """What a status query is told, by TransactionID or ThirdPartyConversationID."""
+        number = read_transaction_id(reference)
+        for row in reversed(self.payments):
+            if row.id == number or (row.ask.application, row.reference) == (application, reference):
+                is_completed = row.state == "Completed"
+                given_back = sum(
+                    reversal.amount_minor
+                    for reversal in self.reversals
+                    if reversal.original == row.id
+                )
+                return Found(
+                    SUCCESS,
+                    row.state,
+                    write_transaction_id(row.id) if is_completed else NO_TRANSACTION,
+                    is_completed and given_back >= row.ask.amount_minor,
+                )
+        return Found(NOT_FOUND)
+
     def close(self) -> FinalLedger:
         """The books."""
         return FinalLedger(
@@ -135,6 +166,9 @@ class _Callers:
     def __init__(self, world: World, *, requests: int, callers: int, seed: int) -> None:
         self.gateway = Gateway(world)
         self.history: list[Request] = []
+        self.questions: list[Question] = []
+        # Queries change nothing, and so they must not change what is drawn.
+        self._luck = random.Random(-seed)
         self._left = requests
         self._random = random.Random(seed)
         self._workload = Workload(world, seed=seed)
@@ -187,12 +221,36 @@ class _Callers:
             Request(number, draft.ask, draft.reference, sent_s, now_s, answer, is_sent)
         )
         self._later(now_s, "send", ())
+        inquiry = self._workload.draw_inquiry(self._luck) if self._luck.random() < 0.1 else None
+        if inquiry is not None:
+            self._soon(now_s, "look", (inquiry, now_s))
+
+    def _look(self, now_s: float, inquiry: Inquiry, sent_s: float) -> None:
+        found = self.gateway.find(inquiry.application, inquiry.reference)
+        self._soon(now_s, "tell", (inquiry, sent_s, found))
+
+    def _tell(self, now_s: float, inquiry: Inquiry, sent_s: float, found: Found) -> None:
+        number = len(self.questions) + 1
+        self.questions.append(
+            Question(number, inquiry.application, inquiry.reference, sent_s, now_s, *found)
+        )
+
+    def _soon(self, now_s: float, what: str, of: tuple[Any, ...]) -> None:
+        at_s = now_s + self._luck.uniform(0.000_1, 0.005)
+        heapq.heappush(self._heap, (at_s, next(self._order), what, of))
 
 
 def make_true_history(
     world: World, *, requests: int, callers: int = 64, seed: int = 1
 ) -> tuple[list[Request], FinalLedger]:
     """A history without a fault, and the ledger that it left."""
+    return make_inquisitive_history(world, requests=requests, callers=callers, seed=seed)[:2]
+
+
+def make_inquisitive_history(
+    world: World, *, requests: int, callers: int = 64, seed: int = 1
+) -> tuple[list[Request], FinalLedger, list[Question]]:
+    """The same, and what was asked about it meanwhile."""
     callers_at_work = _Callers(world, requests=requests, callers=callers, seed=seed)
     callers_at_work.run()
-    return callers_at_work.history, callers_at_work.gateway.close()
+    return callers_at_work.history, callers_at_work.gateway.close(), callers_at_work.questions

@@ -78,6 +78,14 @@ class Draft(msgspec.Struct, frozen=True):
     reference: str
 
 
+class Inquiry(msgspec.Struct, frozen=True):
+    """A status query to be sent: by whom, and about what (see `Question`)."""
+
+    application: int
+    organisation: str
+    reference: str
+
+
 class Workload:
     """Draws requests; knows what is under way and which transactions there are."""
 
@@ -106,6 +114,23 @@ class Workload:
         self._recent.append(draft)
         if answer is not None and answer.code == SUCCESS:
             self._transactions.append((answer.transaction_id, draft.ask))
+
+    def draw_inquiry(self, luck: random.Random) -> Inquiry | None:
+        """About something that is under way or was; None where its caller may not ask.
+
+        By luck of its own, so that requests are drawn as they would be without.
+        """
+        if self._transactions and luck.random() < 0.5:
+            reference, ask = luck.choice(self._transactions)
+        else:
+            drafts = [*self._under_way, *self._recent]
+            if not drafts:
+                return None
+            draft = luck.choice(drafts)
+            reference, ask = draft.reference, draft.ask
+        if ask.organisation not in self._applications[ask.application]:
+            return None
+        return Inquiry(ask.application, ask.organisation, reference)
 
     def _draw_repeated(self) -> Draft | None:
         """The very request that is under way or was, or another one under its reference."""
