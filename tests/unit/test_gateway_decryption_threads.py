@@ -1,6 +1,7 @@
 """What is given to the threads comes back on the event loop, however they are ended."""
 
 import asyncio
+import os
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -48,3 +49,13 @@ def test_few_do_not_wait_for_more_to_come() -> None:
         return secrets
 
     assert asyncio.run(run()) == ["secret"] * 5
+
+
+def test_threads_that_may_not_give_way_decrypt_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_: int) -> None:
+        raise PermissionError("not permitted here")
+
+    monkeypatch.setattr(os, "setpriority", refuse)
+    test_few_do_not_wait_for_more_to_come()

@@ -106,9 +106,12 @@ class DecryptionThreads:
 def _give_way() -> None:
     """Let this thread yield to the event loop and to the engine, which take less and hold up more.
 
-    Threads have a niceness of their own on Linux alone; elsewhere it is the process's.
+    Threads have a niceness of their own on Linux alone; elsewhere it is the process's. Where the
+    system does not let it be set (the filter of a systemd unit, a sandbox), decrypting goes on.
     """
-    if sys.platform == "linux":
+    if sys.platform != "linux":
+        return
+    with contextlib.suppress(OSError):
         own = threading.get_native_id()
         niceness = os.getpriority(os.PRIO_PROCESS, own) + _NICENESS
         os.setpriority(os.PRIO_PROCESS, own, min(niceness, _NICENESS_MAX))

@@ -12,7 +12,7 @@ class FairQueue(Generic[Owner, Item]):
     """A bounded queue in which whoever has much waiting delays nobody but himself.
 
     An owner may have as many waiting as there are places left for others: alone, half of `room`
-    (at least one); with another like him, a third each. So there is always a place for one more.
+    (at least one), so that the next finds a place, until some ten such owners have filled it.
     """
 
     def __init__(self, room: int) -> None:

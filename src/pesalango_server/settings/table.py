@@ -272,7 +272,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     ] = 10_000
     failed_authentications_exempt_loopback: Annotated[
         bool,
-        Meta(description="Failed authentications from this machine itself are not counted."),
+        Meta(
+            description="Failed authentications from this machine itself never close the door to "
+            "it; its unknown bearers still wait behind those of others."
+        ),
     ] = True
     failed_authentication_delay_ms: Annotated[
         int,
