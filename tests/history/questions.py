@@ -79,18 +79,22 @@ class _Judge:
             return self._by_id.get(read_transaction_id(question.reference))
         return self._by_reference.get((question.application, question.reference))
 
+    def _find_window(self, payment: int) -> Window:
+        """Anything may be, of a payment that the checker finds fault with already."""
+        return self._windows.get(payment, (float("-inf"), float("inf")))
+
     def _judge_not_found(
         self, told: str, question: Question, row: PaymentRow | None
     ) -> Iterator[str]:
         if row is None:
             return
-        known_s = min(self._windows[row.id][1], self._found_s.get(row.id, float("inf")))
+        known_s = min(self._find_window(row.id)[1], self._found_s.get(row.id, float("inf")))
         if known_s < question.sent_s:
             lead_ms = (question.sent_s - known_s) * 1_000
             yield f"{told}, though payment {row.id} was known {lead_ms:.3f} ms before it was sent"
 
     def _judge_found(self, told: str, question: Question, row: PaymentRow) -> Iterator[str]:
-        if self._windows[row.id][0] > question.ended_s:
+        if self._find_window(row.id)[0] > question.ended_s:
             yield f"{told} before anybody had asked for payment {row.id}"
         # Every payment here ends in the state that it begins in.
         if question.state != row.state:
@@ -107,11 +111,11 @@ class _Judge:
         if question.is_reversed:
             if row.id not in self._reversed:
                 yield f"{told} and reversed, but something is left of payment {row.id}"
-            elif self._windows[max(reversals)][0] > question.ended_s:
+            elif self._find_window(max(reversals))[0] > question.ended_s:
                 yield f"{told} and reversed before its last reversal had been asked for"
         elif row.id in self._reversed:
             known_s = min(
-                max(self._windows[reversal][1] for reversal in reversals),
+                max(self._find_window(reversal)[1] for reversal in reversals),
                 self._reversed_s.get(row.id, float("inf")),
             )
             if known_s < question.sent_s:

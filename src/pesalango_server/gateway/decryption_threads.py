@@ -86,7 +86,8 @@ class DecryptionThreads:
 
     def _is_last(self) -> bool:
         """Whether no thread is sure to come by here again soon."""
-        return self._is_closed or self._waiting.empty()
+        # In this order: whoever sees what `close` has put sees the flag that it set before.
+        return self._waiting.empty() or self._is_closed
 
     def _tell(self, loop: AbstractEventLoop) -> None:
         if self._is_told:
