@@ -49,16 +49,18 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     note: str
     rounds: int
     checks: list[Check]
+    others: dict[str, Spread] = {}
+    """Figures besides rates and their ratios, by name; their units are in the names."""
 
     @property
     def decimals(self) -> int:
         """Of a value: rates have none, seconds have."""
         return 2 if self.unit == "s" else 0
 
-    def list_ratios(self) -> dict[str, Spread]:
-        """By the name of the figure, `what ÷ with what`."""
-        first, *others = self.rows
-        return {name_ratio(row.label, first.label): row.ratio for row in others}
+    def list_figures(self) -> dict[str, Spread]:
+        """All that may have a target, by name: ratios as `what ÷ with what`, then the others."""
+        first, *rows = self.rows
+        return {name_ratio(row.label, first.label): row.ratio for row in rows} | self.others
 
 
 def sum_up(results: Sequence[GeneratorResult]) -> Sample:
@@ -88,6 +90,7 @@ def compare(
     checks: Sequence[Check],
     unit: str = "/s",
     note: str = "",
+    others: dict[str, Spread] | None = None,
 ) -> Comparison:
     """What `take_turns` gave, as medians with their spreads."""
     rows = []
@@ -102,7 +105,14 @@ def compare(
                 p99_us=measure_spread(p99s) if p99s else None,
             )
         )
-    return Comparison(rows=rows, unit=unit, note=note, rounds=len(taken), checks=list(checks))
+    return Comparison(
+        rows=rows,
+        unit=unit,
+        note=note,
+        rounds=len(taken),
+        checks=list(checks),
+        others=others or {},
+    )
 
 
 def list_results(taken: Sequence[Sequence[Sample]]) -> list[GeneratorResult]:

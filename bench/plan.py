@@ -112,6 +112,10 @@ HOT_ROW_TOLD, HOT_ROW = (
 )
 DECRYPTIONS, NEW_SESSIONS = "RSA-4096 decryptions", "payments, each in a new session"
 MOST_ACCEPTED, OVERLOADED = "the most payments", "accepted of four times as many"
+ACCEPTED_P99 = "p99 of the accepted, ms"
+REFUSED_P99 = "p99 of the refused, ms"
+SETTLED = "seconds until nobody notices any more"
+GROWN = "MB of all processes more at the end of a round"
 UNDISTURBED, FLOODED = "payments alone", "beside a flood"
 SHORT_LEDGER, LONG_LEDGER = "payments into a short ledger", "into a long one"
 
@@ -172,6 +176,21 @@ TARGETS = (
         figure=name_ratio(OVERLOADED, MOST_ACCEPTED),
         bound=0.8,
         is_floor=True,
+    ),
+    *(
+        Target(
+            question=QUESTION_OVERLOAD,
+            figure=figure,
+            bound=bound,
+            is_floor=False,
+            decimals=decimals,
+        )
+        for figure, bound, decimals in (
+            (ACCEPTED_P99, 1_000.0, 0),
+            (REFUSED_P99, 100.0, 0),
+            (SETTLED, 1.0, 2),
+            (GROWN, 5.0, 1),
+        )
     ),
     *(
         Target(question=question, figure=name_ratio(FLOODED, UNDISTURBED), bound=0.7, is_floor=True)

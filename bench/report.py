@@ -85,7 +85,7 @@ def collect_figures(results: Results) -> dict[tuple[str, str], Spread]:
         figures[QUESTION_STARTUP, STARTUP] = startup.payment_seconds
         figures[QUESTION_STARTUP, MEMORY] = startup.memory_mb
     for question, comparison in results.comparisons.items():
-        for figure, ratio in comparison.list_ratios().items():
+        for figure, ratio in comparison.list_figures().items():
             figures[question, figure] = ratio
     for question, memory in results.memory.items():
         if memory.payments >= MEMORY_PAYMENTS:

@@ -439,7 +439,7 @@ def test_contenders_take_turns_and_begin_in_turn() -> None:
 
 
 def test_a_ratio_is_that_of_one_round_and_not_that_of_the_medians() -> None:
-    ratios = make_comparison((100.0, 50.0), (10.0, 20.0), (1.0, 1.0)).list_ratios()
+    ratios = make_comparison((100.0, 50.0), (10.0, 20.0), (1.0, 1.0)).list_figures()
     assert ratios == {"after ÷ before": measure_spread([0.5, 2.0, 1.0])}
 
 
