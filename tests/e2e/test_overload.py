@@ -6,6 +6,7 @@ machine. Bearers are fresh in every call, as official clients send them.
 
 import asyncio
 import base64
+import contextlib
 import json
 import secrets
 import time
@@ -20,7 +21,7 @@ import pytest
 from tests.e2e.books import find_violations, read_books
 from tests.e2e.http_client import call, encrypt_bearer
 from tests.e2e.merchant import MARKET, Merchant, Payment, make_reference
-from tests.e2e.server import Server
+from tests.e2e.server import Server, wait_until
 
 WAITING_MAX = 16
 SETTINGS = {
@@ -35,6 +36,11 @@ CIPHERTEXT_BYTES = 512
 CALLERS = 300
 FLOOD_CONNECTIONS = 24
 HELD_MS = 1_000
+STOPPED_CONNECTIONS = 200
+LONG_WAITS = {
+    "PESALANGO_FAILED_AUTHENTICATION_DELAY_MS": "10000",
+    "PESALANGO_DECRYPTIONS_WAITING_MAX": "1024",
+}
 PAYMENTS = 40
 CALL_SECONDS_MAX = 60
 
@@ -226,3 +232,38 @@ def test_a_flood_of_guesses_is_held_up_while_others_pay(server: Server, session_
     run(steps())
     check_books(server, accepted)
     assert len(accepted) == PAYMENTS
+
+
+def test_a_server_that_is_stopped_in_a_flood_ends_in_time(tmp_path: Path) -> None:
+    """With failures that do not count, so that guesses wait for their turn as well."""
+    settings = {**SETTINGS, "PESALANGO_FAILED_AUTHENTICATIONS_EXEMPT_LOOPBACK": "true"}
+    with Server(tmp_path / "data", settings={**settings, **LONG_WAITS}) as server:
+        server.start()
+
+        async def guess(caller: Caller) -> None:
+            with contextlib.suppress(OSError, EOFError):
+                while True:
+                    await caller.pay(make_noise(), make_payment())
+
+        async def steps() -> None:
+            callers = [await Caller.connect(server, FLOOD) for _ in range(STOPPED_CONNECTIONS)]
+            guessing = [asyncio.create_task(guess(caller)) for caller in callers]
+            await asyncio.to_thread(
+                wait_until, lambda: is_flooded(server), timeout_s=20, what="a guess that failed"
+            )
+            await asyncio.to_thread(server.stop)
+            for task in guessing:
+                task.cancel()
+            await asyncio.gather(*guessing, return_exceptions=True)
+            for caller in callers:
+                with contextlib.suppress(OSError):
+                    await caller.close()
+
+        run(steps())
+        assert "worker_killed" not in server.read_log()
+        assert server.exit_status == 0
+
+
+def is_flooded(server: Server) -> bool:
+    """The first have failed; then the rest wait for their turn, or are held without one."""
+    return "not authenticated" in server.read_log()

@@ -168,7 +168,7 @@ class Desk:
                 clock=self.clock,
                 decryptor=decryptor,
                 throttle=throttle,
-                refusal_delay=RefusalDelay(delay_ms=0, delayed_max=10),
+                refusal_delay=RefusalDelay(delay_ms=0, held_max=10),
                 peers=PeerFinder(()),
                 ciphertexts=CiphertextMap(ciphertexts_max=100, per_session_max=8),
             )

@@ -46,6 +46,11 @@ def encrypt_block(key: rsa.RSAPrivateKey, block: bytes) -> bytes:
     return number.to_bytes(key.key_size // 8, "big")
 
 
+def is_here() -> bool:
+    """Nobody has gone away."""
+    return False
+
+
 def make_decryptor(counter: Counter, *, waiting_max: int) -> Decryptor:
     throttle = FailureThrottle(
         ManualClock(), failures_per_minute=20, networks_max=10, exempts_loopback=True
@@ -56,7 +61,7 @@ def make_decryptor(counter: Counter, *, waiting_max: int) -> Decryptor:
 def decrypt(key: rsa.RSAPrivateKey, counter: Counter, ciphertext: bytes) -> str:
     decryptor = make_decryptor(counter, waiting_max=4)
     try:
-        return asyncio.run(decryptor.decrypt(key, ciphertext, None))
+        return asyncio.run(decryptor.decrypt(key, ciphertext, None, is_here))
     finally:
         decryptor.close()
 
@@ -182,9 +187,9 @@ def test_too_many_bearers_at_once_are_turned_away(key: rsa.RSAPrivateKey, counte
 
     async def run() -> list[Any]:
         decryptor = make_decryptor(counter, waiting_max=3)
-        calls = [decryptor.decrypt(key, ciphertext, None) for _ in range(20)]
+        calls = [decryptor.decrypt(key, ciphertext, None, is_here) for _ in range(20)]
         results = await asyncio.gather(*calls, return_exceptions=True)
-        assert await decryptor.decrypt(key, ciphertext, None) == SECRET
+        assert await decryptor.decrypt(key, ciphertext, None, is_here) == SECRET
         decryptor.close()
         return results
 

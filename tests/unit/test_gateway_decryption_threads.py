@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -18,7 +19,7 @@ def test_what_was_started_comes_back_also_where_the_threads_are_closed(threads: 
     ciphertexts = [key.public_key().encrypt(each.encode(), PKCS1v15()) for each in SECRETS]
 
     async def run() -> list[str]:
-        pool = DecryptionThreads(threads, ended=end)
+        pool: DecryptionThreads[Decryption] = DecryptionThreads(threads, ended=Decryption.settle)
         loop = asyncio.get_running_loop()
         jobs = [Decryption(key, each, loop.create_future()) for each in ciphertexts]
         for job in jobs:
@@ -26,9 +27,6 @@ def test_what_was_started_comes_back_also_where_the_threads_are_closed(threads: 
         pool.close()
         async with asyncio.timeout(10):
             return await asyncio.gather(*(job.future for job in jobs))
-
-    def end(job: Decryption) -> None:
-        job.future.set_result(job.secret)
 
     assert asyncio.run(run()) == SECRETS
 
@@ -38,7 +36,7 @@ def test_few_do_not_wait_for_more_to_come() -> None:
     ciphertext = key.public_key().encrypt(b"secret", PKCS1v15())
 
     async def run() -> list[str]:
-        pool = DecryptionThreads(2, ended=lambda job: job.future.set_result(job.secret))
+        pool: DecryptionThreads[Decryption] = DecryptionThreads(2, ended=Decryption.settle)
         secrets = []
         async with asyncio.timeout(10):
             for _ in range(5):
@@ -59,3 +57,35 @@ def test_threads_that_may_not_give_way_decrypt_all_the_same(
 
     monkeypatch.setattr(os, "setpriority", refuse)
     test_few_do_not_wait_for_more_to_come()
+
+
+class Panic(BaseException):
+    """As a library written in another language raises it."""
+
+
+class BrokenKey:
+    def decrypt(self, *_: object) -> bytes:
+        raise Panic
+
+
+def test_a_panic_of_the_library_is_one_callers_fault_and_not_the_end_of_a_thread() -> None:
+    key = rsa.generate_private_key(65537, 1024)
+    ciphertext = key.public_key().encrypt(b"secret", PKCS1v15())
+
+    async def run() -> None:
+        pool: DecryptionThreads[Decryption] = DecryptionThreads(1, ended=Decryption.settle)
+        broken: Any = BrokenKey()
+        for some_key, is_broken in ((broken, True), (key, False)):
+            job = Decryption(some_key, ciphertext, asyncio.get_running_loop().create_future())
+            pool.start(job)
+            async with asyncio.timeout(10):
+                if is_broken:
+                    with pytest.raises(RuntimeError) as caught:
+                        await job.future
+                    assert isinstance(caught.value.__cause__, Panic)
+                else:
+                    assert await job.future == "secret"
+                    assert job.work_s > 0
+        pool.close()
+
+    asyncio.run(run())

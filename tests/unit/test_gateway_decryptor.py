@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
+from functools import partial
 from ipaddress import ip_address
 from typing import Any
 
@@ -13,6 +14,7 @@ from pesalango_server.gateway.decryption_threads import Decryption
 from pesalango_server.gateway.decryptor import DecryptionsBusy, Decryptor, TooManyFailures
 from pesalango_server.gateway.throttle import DOUBTFUL_FROM, FailureThrottle
 from pesalango_server.http.addresses import Address
+from pesalango_server.http.bodies import CallerGone
 from pesalango_server.telemetry import Metrics
 from tests.unit.manual_clock import ManualClock
 
@@ -31,6 +33,7 @@ class Threads:
         self.ended = ended
         self.running: deque[Decryption] = deque()
         self.begun: list[str] = []
+        self.work_s = 0.0
         self.is_closed = False
 
     def start(self, decryption: Decryption) -> None:
@@ -40,6 +43,7 @@ class Threads:
     async def end_one(self) -> None:
         decryption = self.running.popleft()
         decryption.secret = decryption.ciphertext.decode()
+        decryption.work_s = self.work_s
         self.ended(decryption)
         await settle()
 
@@ -61,15 +65,21 @@ class World:
             waiting_max=waiting_max,
             decryptions=Metrics().counter("decryptions", "Bearers that were decrypted."),
         )
+        self.gone: set[str] = set()
         self.threads: Threads = self.decryptor._threads  # type: ignore[assignment]
 
     async def ask(self, address: Address, *names: str) -> list[asyncio.Task[str]]:
         tasks = [
-            asyncio.create_task(self.decryptor.decrypt(KEY, name.encode(), address))
+            asyncio.create_task(
+                self.decryptor.decrypt(KEY, name.encode(), address, partial(self.is_gone, name))
+            )
             for name in names
         ]
         await settle()
         return tasks
+
+    def is_gone(self, name: str) -> bool:
+        return name in self.gone
 
     def doubt(self, address: Address) -> None:
         for _ in range(DOUBTFUL_FROM):
@@ -134,16 +144,12 @@ def test_a_flood_leaves_a_place_for_another_network() -> None:
     run(steps)
 
 
-def test_of_doubtful_networks_one_is_decrypted_at_a_time_then_others_are(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    # The rest lasts until the test ends it.
-    monkeypatch.setattr(decryptor_module, "_REST_PER_WORK", 1e9)
-    monkeypatch.setattr(decryptor_module, "_REST_MAX_S", 1e9)
-
+def test_of_doubtful_networks_one_is_decrypted_at_a_time_then_others_are() -> None:
     async def steps() -> None:
         world = World()
         world.doubt(LOOPBACK)
+        # The rest lasts until the test ends it.
+        world.threads.work_s = 1e6
         doubtful = await world.ask(LOOPBACK, *many("doubt", 2))
         assert world.threads.begun == ["doubt00"]
         shop = await world.ask(SHOP, *many("shop", 30))
@@ -153,6 +159,21 @@ def test_of_doubtful_networks_one_is_decrypted_at_a_time_then_others_are(
         world.decryptor._end_rest()
         await world.end_all()
         assert [await task for task in doubtful] == many("doubt", 2)
+
+    run(steps)
+
+
+def test_doubtful_networks_get_a_tenth_of_a_threads_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def steps() -> None:
+        world = World()
+        world.doubt(LOOPBACK)
+        world.threads.work_s = 0.002
+        await world.ask(LOOPBACK, "doubt00")
+        rests: list[float] = []
+        loop = asyncio.get_running_loop()
+        monkeypatch.setattr(loop, "call_later", lambda delay, *_: rests.append(delay))
+        await world.end_all()
+        assert rests == [pytest.approx(0.018)]
 
     run(steps)
 
@@ -187,11 +208,15 @@ def test_a_network_that_becomes_doubtful_loses_its_place_among_the_others() -> N
     run(steps)
 
 
-def test_what_waits_of_a_network_that_failed_too_often_is_refused_undecrypted() -> None:
+@pytest.mark.parametrize("failures", [2, 20])
+def test_what_waits_of_a_network_that_failed_too_often_is_refused_undecrypted(
+    failures: int,
+) -> None:
     async def steps() -> None:
-        world = World()
+        # With so many workers that a share of it is less than doubt asks for, and with one.
+        world = World(failures_per_minute=failures)
         flood = await world.ask(FLOOD, *many("flood", 30))
-        for _ in range(20):
+        for _ in range(failures):
             world.throttle.count_failure(FLOOD)
         await world.end_all()
         errors = [await find_error(task) for task in flood]
@@ -205,13 +230,15 @@ def test_what_waits_of_a_network_that_failed_too_often_is_refused_undecrypted() 
 def test_nobody_decrypts_for_a_caller_who_has_gone() -> None:
     async def steps() -> None:
         world = World()
-        tasks = await world.ask(SHOP, *many("shop", RUNNING_MAX + 2))
-        tasks[0].cancel()
-        tasks[RUNNING_MAX].cancel()
+        tasks = await world.ask(SHOP, *many("shop", RUNNING_MAX + 3))
+        # One while it is decrypted, one by closing the connection, one whose call was ended.
+        world.gone = {"shop00", f"shop{RUNNING_MAX:02}"}
+        tasks[RUNNING_MAX + 1].cancel()
         await settle()
         await world.end_all()
-        assert f"shop{RUNNING_MAX:02}" not in world.threads.begun
-        assert await tasks[-1] == f"shop{RUNNING_MAX + 1:02}"
+        assert world.threads.begun == [*many("shop", RUNNING_MAX), f"shop{RUNNING_MAX + 2:02}"]
+        assert await find_error(tasks[RUNNING_MAX]) is CallerGone
+        assert await tasks[-1] == f"shop{RUNNING_MAX + 2:02}"
 
     run(steps)
 
@@ -250,7 +277,7 @@ def test_the_end_of_the_server_leaves_nobody_waiting() -> None:
         world.decryptor.close()
         await settle()
         waiting = tasks[RUNNING_MAX:]
-        assert [await find_error(task) for task in waiting] == [asyncio.CancelledError] * 14
+        assert [await find_error(task) for task in waiting] == [DecryptionsBusy] * 14
         assert world.threads.is_closed
         await world.end_all()
 

@@ -1,10 +1,18 @@
 """How often an address may fail to authenticate."""
 
+import asyncio
 from ipaddress import ip_address
 
 import pytest
 
-from pesalango_server.gateway.throttle import DOUBT_MAX, DOUBTFUL_FROM, FailureThrottle
+from pesalango_server.gateway.throttle import (
+    DOUBT_KEPT_MS,
+    DOUBT_MAX,
+    DOUBTFUL_FROM,
+    FailureThrottle,
+    RefusalDelay,
+)
+from pesalango_server.http.addresses import Address
 from tests.unit.manual_clock import ManualClock
 
 HERE = ip_address("198.51.100.7")
@@ -120,3 +128,68 @@ def test_no_network_is_exempt_from_doubt(clock: ManualClock) -> None:
         throttle.count_failure(LOOPBACK)
     assert throttle.is_doubtful(LOOPBACK)
     assert throttle.seconds_to_wait(LOOPBACK) == 0
+
+
+def test_doubt_is_over_some_time_after_the_last_failure(clock: ManualClock) -> None:
+    throttle = make(clock)
+    for _ in range(DOUBT_MAX):
+        throttle.count_failure(HERE)
+    clock.advance(DOUBT_KEPT_MS - 1)
+    assert throttle.is_doubtful(HERE)
+    clock.advance(1)
+    assert not throttle.is_doubtful(HERE)
+    throttle.count_failure(HERE)
+    assert not throttle.is_doubtful(HERE)
+
+
+# --- refusals that are held ----------------------------------------------------------------------
+
+
+async def hold(delay: RefusalDelay, address: Address, count: int) -> list[asyncio.Task[None]]:
+    tasks = [asyncio.create_task(delay.wait(address)) for _ in range(count)]
+    for _ in range(5):
+        await asyncio.sleep(0)
+    return tasks
+
+
+def count_held(tasks: list[asyncio.Task[None]]) -> int:
+    return sum(not task.done() for task in tasks)
+
+
+def test_a_refusal_is_held_for_its_time() -> None:
+    async def steps() -> None:
+        delay = RefusalDelay(delay_ms=1, held_max=10)
+        tasks = await hold(delay, HERE, 3)
+        assert count_held(tasks) == 3
+        async with asyncio.timeout(10):
+            await asyncio.gather(*tasks)
+
+    asyncio.run(steps())
+
+
+def test_one_network_leaves_places_to_others_and_gets_its_own_back() -> None:
+    async def steps() -> None:
+        delay = RefusalDelay(delay_ms=60_000, held_max=10)
+        flood = await hold(delay, HERE, 20)
+        assert count_held(flood) == 5
+        others = await hold(delay, ELSEWHERE, 20)
+        assert 0 < count_held(others) < 5
+        for task in flood:
+            task.cancel()
+        await asyncio.gather(*flood, return_exceptions=True)
+        assert count_held(await hold(delay, HERE, 20)) > 0
+        delay.stop()
+
+    asyncio.run(steps())
+
+
+def test_a_server_that_stops_holds_nobody() -> None:
+    async def steps() -> None:
+        delay = RefusalDelay(delay_ms=60_000, held_max=10)
+        tasks = await hold(delay, HERE, 3)
+        delay.stop()
+        async with asyncio.timeout(10):
+            await asyncio.gather(*tasks)
+            await delay.wait(HERE)
+
+    asyncio.run(steps())

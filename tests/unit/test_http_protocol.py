@@ -11,7 +11,7 @@ import pytest
 
 from pesalango_server.http.answers import send_json
 from pesalango_server.http.bodies import BodyTooLarge, CallerGone, read_body, refuse_body
-from pesalango_server.http.protocol import close_unanswered
+from pesalango_server.http.protocol import close_unanswered, is_gone
 from tests.e2e.server import wait_until
 from tests.unit.http_server import Wire, exchange, serve
 
@@ -50,6 +50,12 @@ class Echo:
             return
         except CallerGone:
             self.gone += 1
+            return
+        if path == "/leaves":
+            assert not is_gone(scope)
+            message = await receive()
+            assert message["type"] == "http.disconnect"
+            self.gone += is_gone(scope)
             return
         if path == "/slow":
             await asyncio.wait_for(self.release.wait(), 10)
@@ -96,6 +102,14 @@ def test_a_head_that_does_not_arrive_in_time_is_answered_408(port: int, sent: by
         assert reply.status == 408
         assert error_of(reply.body)
         assert wire.read_to_end() == b""
+
+
+def test_an_application_can_ask_whether_its_caller_has_gone(port: int, echo: Echo) -> None:
+    with Wire(port) as wire:
+        wire.send(post("/leaves", b"x"))
+        wait_until(lambda: "/leaves" in echo.began, timeout_s=5, what="the request")
+        assert echo.gone == 0
+    wait_until(lambda: echo.gone == 1, timeout_s=5, what="word that the caller has gone")
 
 
 @pytest.mark.parametrize("method", ["POST", "GET"])

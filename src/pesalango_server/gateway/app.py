@@ -94,7 +94,7 @@ class Gateway:
         self._refusal_delay = RefusalDelay(
             delay_ms=settings.failed_authentication_delay_ms,
             # The rest of the connections is for others.
-            delayed_max=settings.connections_max // 4,
+            held_max=settings.connections_max // 4,
         )
         self._decryptor = Decryptor(
             throttle=self._throttle,
@@ -306,6 +306,11 @@ class Gateway:
             waits.sweep()
         self._refusals.report()
         self._metrics.flush()
+
+    def stop_waiting(self) -> None:
+        """Answer those who only wait for their turn or for a refusal: the server stops."""
+        self._decryptor.refuse_waiting()
+        self._refusal_delay.stop()
 
     def close(self) -> None:
         """Stop what `start` began, and report the rest."""

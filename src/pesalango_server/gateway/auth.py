@@ -1,6 +1,7 @@
 """Step 2 of the total order: who calls, from where, and whether that is allowed."""
 
 from collections.abc import Mapping
+from functools import partial
 from math import ceil
 from typing import Final
 
@@ -33,6 +34,7 @@ from pesalango_server.gateway.throttle import FailureThrottle, RefusalDelay
 from pesalango_server.http.addresses import Address, PeerFinder
 from pesalango_server.http.answers import Scope
 from pesalango_server.http.context import ConfigurationHolder, EnvironmentContext
+from pesalango_server.http.protocol import is_gone
 from pesalango_server.kernel.clock import Clock
 
 _AUTHORIZATION: Final = b"authorization"
@@ -103,7 +105,7 @@ class Authenticator:
         if authorization is None:
             return NOT_AUTHORISED
         address = self._peers.find(scope)
-        secret = await self._decrypt(authorization, address)
+        secret = await self._decrypt(scope, authorization, address)
         if isinstance(secret, Answer):
             return secret
         key_hash = self._hasher.hash_api_key(secret)
@@ -117,10 +119,12 @@ class Authenticator:
         self._throttle.count_success(address)
         return self._check_whereabouts(application, scope, headers) or application
 
-    async def _decrypt(self, authorization: bytes, address: Address | None) -> str | Answer:
+    async def _decrypt(
+        self, scope: Scope, authorization: bytes, address: Address | None
+    ) -> str | Answer:
         seconds = self._throttle.seconds_to_wait(address)
         if seconds:
-            await self._refusal_delay.wait()
+            await self._refusal_delay.wait(address)
             return too_many_failures(seconds)
         try:
             # First of all: under load it is most of what happens here.
@@ -130,20 +134,20 @@ class Authenticator:
             if ciphertext is None:
                 self._throttle.count_failure(address)
                 return NOT_AUTHORISED
-            return await self._decryptor.decrypt(key, ciphertext, address)
+            return await self._decryptor.decrypt(key, ciphertext, address, partial(is_gone, scope))
         except TooManyFailures as refused:
-            await self._refusal_delay.wait()
+            await self._refusal_delay.wait(address)
             return too_many_failures(refused.seconds)
         except DecryptionsBusy:
             if self._throttle.is_doubtful(address):
-                await self._refusal_delay.wait()
+                await self._refusal_delay.wait(address)
             raise
 
     async def _admit_unknown(
         self, scope: Scope, authorization: bytes, ciphertext_hash: bytes, market: str
     ) -> Application | Answer:
         address = self._peers.find(scope)
-        secret = await self._decrypt(authorization, address)
+        secret = await self._decrypt(scope, authorization, address)
         if isinstance(secret, Answer):
             return secret
         key_hash = self._hasher.hash_session_key(secret)

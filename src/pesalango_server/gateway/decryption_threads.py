@@ -8,7 +8,8 @@ from asyncio import AbstractEventLoop, Future
 from collections import deque
 from collections.abc import Callable
 from queue import SimpleQueue
-from typing import Final
+from time import thread_time
+from typing import Final, Generic, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
@@ -22,42 +23,62 @@ _NICENESS_MAX: Final = 19
 
 
 class Decryption:
-    """A ciphertext on its way to its secret, which the future gets on its event loop."""
+    """A ciphertext on its way to its secret, which the future gets on its event loop.
 
-    __slots__ = ("ciphertext", "fault", "future", "key", "secret")
+    `work_s` is how long a processor was at it, in seconds.
+    """
+
+    __slots__ = ("ciphertext", "fault", "future", "key", "secret", "work_s")
 
     def __init__(self, key: RSAPrivateKey, ciphertext: bytes, future: Future[str]) -> None:
         self.key = key
         self.ciphertext = ciphertext
         self.future = future
         self.secret = ""
-        self.fault: Exception | None = None
+        self.fault: BaseException | None = None
+        self.work_s = 0.0
 
     def run(self) -> None:
         """Decrypt, in any thread. Noise stands for wrong padding."""
+        began_s = thread_time()
         try:
-            secret = self.key.decrypt(self.ciphertext, _PADDING)
+            self.secret = self.key.decrypt(self.ciphertext, _PADDING).decode("latin-1")
         except ValueError:
             # A number above the key's modulus, which the caller can tell as well as we can: no
             # secret, which goes the way of every wrong one.
-            return
-        except Exception as fault:  # noqa: BLE001 - handed on to whoever waits
+            pass
+        except BaseException as fault:  # noqa: BLE001 - a library's panic must not end the thread
             self.fault = fault
+        self.work_s = thread_time() - began_s
+
+    def settle(self) -> None:
+        """Tell whoever waits, on the event loop; a caller who has gone away is let be."""
+        if self.future.done():
             return
-        self.secret = secret.decode("latin-1")
+        if self.fault is None:
+            self.future.set_result(self.secret)
+        else:
+            error = RuntimeError("decrypting failed")
+            error.__cause__ = self.fault
+            self.future.set_exception(error)
 
 
-class DecryptionThreads:
+AnyDecryption = TypeVar("AnyDecryption", bound=Decryption)
+
+
+class DecryptionThreads(Generic[AnyDecryption]):
     """Takes decryptions in order and hands them back on their event loop, several at a time.
 
     An executor and its futures take the interpreter lock several times for each result, and under
     load every time is a wait. `ended` is called on the event loop for each that has ended.
     """
 
-    def __init__(self, count: int, *, ended: Callable[[Decryption], None]) -> None:
+    def __init__(self, count: int, *, ended: Callable[[AnyDecryption], None]) -> None:
         self._ended = ended
-        self._waiting: SimpleQueue[Decryption | None] = SimpleQueue()
-        self._done: deque[Decryption] = deque()
+        self._waiting: SimpleQueue[AnyDecryption | None] = SimpleQueue()
+        self._done: deque[AnyDecryption] = deque()
+        # With few threads fewer are started than that, and they must not wait for the event loop.
+        self._together = min(_HANDED_BACK_TOGETHER, 2 * count)
         self._is_told = self._is_closed = False
         self._threads = [
             threading.Thread(target=self._run, name=f"decryptor-{number}", daemon=True)
@@ -66,7 +87,7 @@ class DecryptionThreads:
         for thread in self._threads:
             thread.start()
 
-    def start(self, decryption: Decryption) -> None:
+    def start(self, decryption: AnyDecryption) -> None:
         """Decrypt it as soon as a thread is free."""
         self._waiting.put(decryption)
 
@@ -81,7 +102,7 @@ class DecryptionThreads:
         while (decryption := self._waiting.get()) is not None:
             decryption.run()
             self._done.append(decryption)
-            if len(self._done) >= _HANDED_BACK_TOGETHER or self._is_last():
+            if len(self._done) >= self._together or self._is_last():
                 self._tell(decryption.future.get_loop())
 
     def _is_last(self) -> bool:

@@ -101,7 +101,7 @@ class SessionCallResponder:
         except _UNAVAILABLE as error:
             answer = self._answers.unavailable(third_party_conversation_id=self._echo(scope, body))
             return self._told(answer, type(error).__name__)
-        except AnswerWithheld:
+        except (AnswerWithheld, bodies.CallerGone):
             raise
         except Exception as fault:
             echo = self._echo(scope, body)

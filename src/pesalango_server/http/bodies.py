@@ -18,7 +18,7 @@ class BodyTooLarge(Exception):
 
 
 class CallerGone(Exception):
-    """The caller closed the connection before the body was whole."""
+    """The caller closed the connection while it was read, or before its turn came."""
 
 
 def check_length(content_length: bytes | None, *, body_bytes_max: int) -> None:

@@ -9,7 +9,8 @@ socket and it:
 * an `Upgrade` header is ignored, and the body behind it is read. (Java's HttpClient asks for
   HTTP/2 on plain connections; httptools takes what follows for another protocol, so the request
   is parsed once more without the header.)
-* an application can end a connection without an answer: `close_unanswered`.
+* an application can end a connection without an answer, and ask whether it has ended:
+  `close_unanswered`, `is_gone`.
 
 Refusals wait for the answers of earlier requests on the connection, and the connection ends after
 them, in a way that lets the caller see them.
@@ -35,6 +36,7 @@ from pesalango_server.settings import Settings
 
 CLOSE_EXTENSION: Final = "pesalango.close"
 ANSWER_EXTENSION: Final = "pesalango.answer"
+GONE_EXTENSION: Final = "pesalango.gone"
 FAREWELL_S: Final = 0.5
 REFUSED_CONNECTIONS_MAX: Final = 32
 """So many connections above the bound are told so; those above that are just closed."""
@@ -62,6 +64,12 @@ class _Tunnel(Exception):
 def close_unanswered(scope: Scope) -> None:
     """End the connection of a request whose outcome is unknown, without an answer."""
     scope["extensions"][CLOSE_EXTENSION]()
+
+
+def is_gone(scope: Scope) -> bool:
+    """Whether the connection of a request has ended, so that an answer would reach nobody."""
+    tell = scope.get("extensions", {}).get(GONE_EXTENSION)
+    return tell is not None and tell()
 
 
 async def send_answer(
@@ -95,6 +103,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._extensions: dict[str, Any] = {
             CLOSE_EXTENSION: self._close_unanswered,
             ANSWER_EXTENSION: self._answer_whole,
+            GONE_EXTENSION: transport.is_closing,
         }
         self._running: RequestResponseCycle | None = None
         # The request that is being read, once its application was started or queued.

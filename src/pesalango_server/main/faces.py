@@ -136,9 +136,6 @@ class Faces:
 
     def __init__(self, plan: WorkerPlan, context: WorkerContext, metrics: Metrics) -> None:
         seed = Seed(seeds_openapi=plan.is_demonstration)
-        self._gateway: Gateway = make_gateway(
-            context, settings=plan.settings, seeder=seed, metrics=metrics
-        )
         schema = {
             name: list_migrations(name, address.dialect)[-1].name
             for name, address in plan.addresses.items()
@@ -152,6 +149,9 @@ class Faces:
         connections_max = bound_connections(plan.settings, bounds=len(states))
         settings = msgspec.structs.replace(plan.settings, connections_max=connections_max)
         bounds = make_bounds(settings)
+        self._gateway: Gateway = make_gateway(
+            context, settings=settings, seeder=seed, metrics=metrics
+        )
         self._now_and_then = NowAndThen(context.clock)
         self._looking: asyncio.Task[None] | None = None
         self._faces = [
@@ -225,6 +225,7 @@ class Faces:
         """Accept nothing more; return when every call has its answer."""
         if self._looking is not None:
             self._looking.cancel()
+        self._gateway.stop_waiting()
         await asyncio.gather(*(face.stop() for face in self._faces))
         self._gateway.close()
 

@@ -281,7 +281,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         int,
         Meta(
             ge=0,
-            le=60_000,
+            le=10_000,
             description="How long an address waits for each refusal that its failed "
             "authentications bring it, in at most a quarter of a worker's connections.",
         ),
