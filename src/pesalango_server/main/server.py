@@ -23,7 +23,7 @@ from pesalango_server.link.channel import Channel
 from pesalango_server.main.descriptors import raise_limit
 from pesalango_server.main.engines import EngineUnit
 from pesalango_server.main.failures import ServerFailed
-from pesalango_server.main.memory import settle_garbage_collector
+from pesalango_server.main.interpreter import settle_garbage_collector
 from pesalango_server.main.plan import FacePlan, TlsPlan, WorkerPlan, send_plan
 from pesalango_server.main.worker import run_worker
 from pesalango_server.settings import ListenAddress, Settings

@@ -22,7 +22,7 @@ from pesalango_server.http.context import (
 from pesalango_server.kernel.clock import Clock, SystemClock
 from pesalango_server.link.client import LinkClient
 from pesalango_server.main.faces import Faces
-from pesalango_server.main.memory import settle_garbage_collector
+from pesalango_server.main.interpreter import settle_garbage_collector, shorten_turns
 from pesalango_server.main.plan import WorkerPlan, receive_plan
 from pesalango_server.main.renewals import follow_renewals
 from pesalango_server.storage.address import DatabaseAddress, open_database_reader
@@ -50,6 +50,7 @@ class Worker:
         context = await self._make_context()
         faces = Faces(self._plan, context, Metrics())
         await faces.start()
+        shorten_turns()
         settle_garbage_collector()
         log.info("worker_started", worker=self._plan.number)
         background = [asyncio.create_task(self._refresh_for_ever(context.configuration))]
