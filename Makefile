@@ -17,7 +17,7 @@ LOCK = $(IN_VENV)pip-compile --quiet --generate-hashes --strip-extras --allow-un
 .PHONY: help setup run test check bench bench-full gen lock clean
 
 help:
-	@echo 'make setup       .venv with the pinned requirements and the command pesalango-server'
+	@echo 'make setup       .venv with the pinned requirements, pesalango-server and its client pesalango'
 	@echo 'make run         setup, then the gateway on 127.0.0.1:$(PORT) with its data in var/ (PORT=, ARGS=)'
 	@echo 'make test        every test (ARGS= goes to pytest)'
 	@echo 'make check       format, lint, types, import contracts, tidy rules, generated pages'
@@ -64,12 +64,12 @@ lock: .venv/.stamp-dev
 
 clean:
 	rm -rf .venv build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	rm -rf .import_linter_cache
-	find src tests bench docs -type d -name __pycache__ -prune -exec rm -rf {} +
+	rm -rf .import_linter_cache sdk/build sdk/dist sdk/src/*.egg-info
+	find src sdk tests bench docs -type d -name __pycache__ -prune -exec rm -rf {} +
 
 # A .venv is made anew where its pip does not answer: none there yet, one whose making was cut
 # short, or one whose interpreter has gone.
-.venv/.stamp-run: requirements/run.txt pyproject.toml
+.venv/.stamp-run: requirements/run.txt pyproject.toml sdk/pyproject.toml
 	@$(IN_VENV)python -m pip --version >/dev/null 2>&1 || { \
 		python=; lacks_venv=; wanted='$(PYTHON)'; \
 		for candidate in $${wanted:-python3.11 python3 python3.12 python3.13 python3.14}; do \
@@ -89,7 +89,7 @@ clean:
 		fi; }
 	@echo 'Installing requirements/run.txt.'
 	@$(PIP_INSTALL) --requirement requirements/run.txt
-	@$(PIP_INSTALL) --no-index --no-deps --no-build-isolation --editable .
+	@$(PIP_INSTALL) --no-index --no-deps --no-build-isolation --editable . --editable ./sdk
 	@touch $@
 
 .venv/.stamp-dev: .venv/.stamp-run requirements/dev.txt

@@ -15,6 +15,7 @@ from packaging.utils import canonicalize_name
 
 FILE_BYTES_MAX = 512 * 1024
 EXECUTABLE_PATHS = frozenset({".ci/run"})
+PACKAGE_ROOTS = (PurePosixPath("src/pesalango_server"), PurePosixPath("sdk/src/pesalango"))
 CHANGELOG_HEADINGS = ("Safety", "Features", "Internals")
 
 Texts: TypeAlias = dict[str, str]
@@ -120,14 +121,17 @@ def find_changelog_faults(text: str) -> list[str]:
 
 
 def find_unmapped_packages(architecture: str, paths: frozenset[str]) -> list[str]:
-    """Packages below src/pesalango_server that ARCHITECTURE.md does not name as `name/`."""
+    """Packages of server and client below their topmost that ARCHITECTURE.md does not name."""
     modules = [PurePosixPath(path) for path in paths if path.endswith(".py")]
-    root = PurePosixPath("src/pesalango_server")
-    packages = {module.parent.name for module in modules if root in module.parent.parents}
+    packages = {
+        str(module.parent)
+        for module in modules
+        if any(root in module.parent.parents for root in PACKAGE_ROOTS)
+    }
     return [
         f"ARCHITECTURE.md: the code map has no {package}/"
         for package in sorted(packages)
-        if not re.search(rf"(?<!\w){package}/", architecture)
+        if f"`{package}/`" not in architecture
     ]
 
 
@@ -167,17 +171,29 @@ def parse_requirements(text: str) -> dict[str, Requirement]:
     return requirements
 
 
-def find_requirement_faults(pyproject: str, inputs: str, pins: str) -> list[str]:
-    """Differences between the project's dependencies, run.in and the pins of run.txt."""
+def list_dependencies(pyproject: str) -> dict[str, Requirement]:
+    """What a pyproject.toml asks for, to build with and in its extras too, by canonical name."""
     project = tomllib.loads(pyproject)
     wanted = [*project["project"]["dependencies"], *project["build-system"]["requires"]]
     for extra in project["project"].get("optional-dependencies", {}).values():
         wanted.extend(extra)
-    declared = parse_requirements("\n".join(wanted))
+    return parse_requirements("\n".join(wanted))
+
+
+def find_requirement_faults(server: str, client: str, inputs: str, pins: str) -> list[str]:
+    """Differences between both pyproject.toml, run.in and the pins of run.txt."""
+    of_server, of_client = list_dependencies(server), list_dependencies(client)
+    declared = of_client | of_server
     listed, pinned = parse_requirements(inputs), parse_requirements(pins)
     findings = [
         f"{name}: in only one of pyproject.toml and requirements/run.in"
         for name in sorted(declared.keys() ^ listed.keys())
+    ]
+    findings += [
+        f"{name}: pyproject.toml has {of_server[name].specifier}, "
+        f"sdk/pyproject.toml {of_client[name].specifier}"
+        for name in sorted(of_server.keys() & of_client.keys())
+        if of_server[name].specifier != of_client[name].specifier
     ]
     for name, requirement in sorted(declared.items()):
         pin = pinned.get(name)

@@ -12,7 +12,7 @@ from tests.tidy.repository import ROOT, list_paths
 PAGES = [
     path
     for path in list_paths()
-    if path == "README.md" or (path.startswith("docs/") and path.endswith(".md"))
+    if path in {"README.md", "sdk/README.md"} or (path.startswith("docs/") and path.endswith(".md"))
 ]
 TYPING = {"type", "type_sample", "leave_running", "pay_and_back_up"}
 """Functions that type the sample whose name they are given."""

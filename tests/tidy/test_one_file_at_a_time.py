@@ -3,7 +3,7 @@
 import pytest
 
 from tests.tidy.repository import read_texts
-from tests.tidy.rules import RULES, Rule
+from tests.tidy.rules import CLIENT, RULES, SOURCE, Rule
 
 by_name = pytest.mark.parametrize("rule", RULES, ids=[rule.name for rule in RULES])
 
@@ -34,6 +34,19 @@ def test_the_rule_lets_its_good_sample_pass(rule: Rule) -> None:
 @by_name
 def test_the_rule_covers_a_file_of_the_repository(rule: Rule) -> None:
     assert any(rule.covers(path) for path in read_texts())
+
+
+def test_the_client_keeps_every_rule_of_source_but_those_of_the_servers_border() -> None:
+    spared = [
+        rule.name
+        for rule in RULES
+        if rule.covers(f"{SOURCE}ledger/rules.py") and not rule.covers(f"{CLIENT}retries.py")
+    ]
+
+    assert spared == [
+        "wire names stop at the gateway's border",
+        "wire codes stop at the gateway's border",
+    ]
 
 
 def test_a_finding_names_the_line_and_what_to_do() -> None:

@@ -86,14 +86,19 @@ def test_the_code_map_names_every_package() -> None:
 def test_a_package_outside_the_code_map_is_found() -> None:
     paths = frozenset(
         {
+            "sdk/src/pesalango/client.py",
+            "sdk/src/pesalango/cli/pay.py",
             "src/pesalango_server/main.py",
             "src/pesalango_server/ledger/rules.py",
             "src/pesalango_server/catalog/operations/c2b.py",
         }
     )
 
-    assert shape.find_unmapped_packages("- `ledger/` accounts", paths) == [
-        "ARCHITECTURE.md: the code map has no operations/"
+    assert shape.find_unmapped_packages(
+        "`src/pesalango_server/ledger/`, `src/pesalango_server/cli/`", paths
+    ) == [
+        "ARCHITECTURE.md: the code map has no sdk/src/pesalango/cli/",
+        "ARCHITECTURE.md: the code map has no src/pesalango_server/catalog/operations/",
     ]
 
 
@@ -141,23 +146,39 @@ def test_dependencies_inputs_and_pins_agree() -> None:
     texts = read_texts()
 
     findings = shape.find_requirement_faults(
-        texts["pyproject.toml"], texts["requirements/run.in"], texts["requirements/run.txt"]
+        texts["pyproject.toml"],
+        texts["sdk/pyproject.toml"],
+        texts["requirements/run.in"],
+        texts["requirements/run.txt"],
     )
 
     assert not findings, "\n" + "\n".join(findings)
 
 
+def test_both_distributions_come_with_the_same_licence() -> None:
+    texts = read_texts()
+
+    assert texts["sdk/LICENSE"] == texts["LICENSE"]
+
+
 def test_dependencies_that_disagree_are_found() -> None:
-    pyproject = (
+    server = (
         '[build-system]\nrequires = ["setuptools>=77"]\n'
         '[project]\ndependencies = ["apsw>=3.54", "msgspec", "rich"]\n'
+    )
+    client = (
+        '[build-system]\nrequires = ["setuptools>=77"]\n'
+        '[project]\ndependencies = ["apsw>=3.46", "pygments"]\n'
     )
     inputs = "setuptools # builds\napsw\nrich\nuvicorn\n"
     pins = "setuptools==84.2.1 \\\n    --hash=sha256:00\napsw==3.46.0\nmsgspec==0.22.0\n"
 
-    assert shape.find_requirement_faults(pyproject, inputs, pins) == [
+    assert shape.find_requirement_faults(server, client, inputs, pins) == [
         "msgspec: in only one of pyproject.toml and requirements/run.in",
+        "pygments: in only one of pyproject.toml and requirements/run.in",
         "uvicorn: in only one of pyproject.toml and requirements/run.in",
+        "apsw: pyproject.toml has >=3.54, sdk/pyproject.toml >=3.46",
         "apsw: the pin 3.46.0 does not meet >=3.54",
+        "pygments: requirements/run.txt has no pin for it: make lock",
         "rich: requirements/run.txt has no pin for it: make lock",
     ]
