@@ -42,6 +42,7 @@ check: .venv/.stamp-dev
 	$(IN_VENV)mypy
 	$(IN_VENV)lint-imports --no-logo
 	$(IN_VENV)python docs/generate.py --check
+	$(IN_VENV)python sdk/generate.py --check
 	$(IN_VENV)python -m pytest --quiet tests/tidy
 
 bench: .venv/.stamp-dev
@@ -52,6 +53,7 @@ bench-full: .venv/.stamp-dev
 
 gen: .venv/.stamp-dev
 	$(IN_VENV)python docs/generate.py
+	$(IN_VENV)python sdk/generate.py
 
 # Pins are made on the floor version, whose backports the later ones leave out by their markers;
 # pins made on a later one would lack them.

@@ -86,7 +86,15 @@ def is_silent_source(path: str) -> bool:
 
 
 def _carries_specification(path: str) -> bool:
-    return path.startswith((f"{SOURCE}catalog/", "tests/contract/", "docs/reference/"))
+    """The catalog, what is generated from it, and the documentation's own tables."""
+    return path.startswith(
+        (
+            f"{SOURCE}catalog/",
+            "sdk/src/pesalango/_catalog.py",
+            "tests/contract/",
+            "docs/reference/",
+        )
+    )
 
 
 # --- rules over words ----------------------------------------------------------------------------

@@ -1,0 +1,44 @@
+"""What a program that was killed left open is settled, without I/O."""
+
+import secrets
+from collections.abc import Generator, Sequence
+from typing import Any
+
+from pesalango._flow import Clock, Pause, Step
+from pesalango._intents import Intent, Payment
+from pesalango._settlement import Ask, Settling, is_hopeless, tell_problem
+
+_PAUSES_S = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
+
+
+def recover_flow(
+    settling: Settling, platform_digest: str, clock: Clock, within_s: float
+) -> Generator[Step | Ask, Any, list[Payment]]:
+    """Go through all open intents, again and again, until none is left or the time is up.
+
+    What never reached the gateway is sent now. Returns the payments, oldest first, those that stay
+    open with the reason. Raises `JournalError`; what a gateway says ends nothing.
+    """
+    until = clock() + within_s
+    found: Sequence[Intent] = yield Ask("list_open", (platform_digest,))
+    payments: dict[str, Payment] = {}
+    left: Sequence[Intent] = found
+    pause_s = iter(_PAUSES_S)
+    while left:
+        still: list[Intent] = []
+        for intent in left:
+            if clock() > until and intent.key in payments:
+                continue
+            settled, problem = yield from settling.look(intent)
+            if settled is None:
+                payments.pop(intent.key, None)
+                continue
+            payments[intent.key] = Payment.of(settled, problem=tell_problem(problem))
+            if settled.closing is None and not is_hopeless(problem):
+                still.append(settled)
+        left = still
+        wait_s = next(pause_s, _PAUSES_S[-1]) * (0.5 + secrets.randbelow(1000) / 1000)
+        if not left or clock() + wait_s > until:
+            break
+        yield Pause(wait_s)
+    return [payments[intent.key] for intent in found if intent.key in payments]

@@ -1,0 +1,361 @@
+"""The journal in a file: SQLite, for any number of threads, tasks and processes of one machine.
+
+One transaction at a time writes, whoever's it is: processes take turns by a lock on a file beside
+the database, threads by handing what they want to whoever's turn it is, so that one sync serves all
+that waited. The lock also keeps apart what SQLite before 3.51.3 could corrupt: a checkpoint in one
+process beside a write in another.
+"""
+
+import fcntl
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final, Self
+
+import msgspec
+
+from pesalango._errors import JournalError
+from pesalango._intents import Closing, Intent
+
+_VERSION: Final = 1
+_BUSY_TIMEOUT_S: Final = 30.0
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS intents (
+    platform TEXT NOT NULL,
+    key TEXT NOT NULL,
+    sender TEXT NOT NULL,
+    operation TEXT NOT NULL,
+    third_party_conversation_id TEXT NOT NULL UNIQUE,
+    body TEXT NOT NULL,
+    created_at TEXT NOT NULL,
+    sendings INTEGER NOT NULL,
+    closing TEXT,
+    PRIMARY KEY (platform, key)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS open_intents ON intents (platform, created_at) WHERE closing IS NULL;
+"""
+_COLUMNS: Final = "platform, key, sender, operation, body, created_at, sendings, closing"
+_FIND: Final = f"SELECT {_COLUMNS} FROM intents WHERE platform = ? AND key = ?"
+_LIST_OPEN: Final = f"SELECT {_COLUMNS} FROM intents WHERE platform = ? AND closing IS NULL ORDER BY created_at, key"
+_BEGIN: Final = (
+    "INSERT INTO intents (platform, key, sender, operation, third_party_conversation_id, body, "
+    "created_at, sendings) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (platform, key) DO NOTHING"
+)
+_COUNT: Final = (
+    "UPDATE intents SET sendings = sendings + 1 WHERE platform = ? AND key = ? AND closing IS NULL"
+)
+_CLOSE: Final = (
+    "UPDATE intents SET closing = ? WHERE platform = ? AND key = ? AND closing IS NULL "
+    "AND (?4 IS NULL OR sendings = ?4)"
+)
+_FORGET: Final = (
+    "DELETE FROM intents WHERE platform = ? AND key = ? AND closing IS NULL AND sendings = ?"
+)
+
+
+class Job:
+    """A call of the journal that somebody wants made, and what came of it."""
+
+    __slots__ = ("arguments", "error", "is_done", "keywords", "method", "result")
+
+    def __init__(
+        self,
+        method: str,
+        arguments: Sequence[Any],
+        keywords: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
+        self.method = method
+        self.arguments = arguments
+        self.keywords = keywords
+        self.is_done = False
+        self.result: Any = None
+        self.error: Exception | None = None
+
+
+class SqliteJournal:
+    """Intents in a SQLite file; nobody else may read it (0600). A `Journal`.
+
+    The file is made at first use, its directory too. It must lie on a disk of this machine, not on
+    a network's.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._lock_path = self.path.with_name(self.path.name + "-lock")
+        self._connection: sqlite3.Connection | None = None
+        self._lock_file: int | None = None
+        self._pid = 0
+        self._waiting: list[Job] = []
+        self._queue = threading.Lock()
+        self._turn = threading.Lock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"SqliteJournal({str(self.path)!r})"
+
+    def begin(self, intent: Intent) -> Intent:
+        """See `Journal.begin`."""
+        kept: Intent = self._perform("begin", intent)
+        return kept
+
+    def find(self, platform: str, key: str) -> Intent | None:
+        """See `Journal.find`."""
+        found: Intent | None = self._perform("find", platform, key)
+        return found
+
+    def count_sending(self, platform: str, key: str) -> Intent | None:
+        """See `Journal.count_sending`."""
+        found: Intent | None = self._perform("count_sending", platform, key)
+        return found
+
+    def close_intent(
+        self, platform: str, key: str, closing: Closing, *, sendings: int | None
+    ) -> Intent | None:
+        """See `Journal.close_intent`."""
+        found: Intent | None = self._perform(
+            "close_intent", platform, key, closing, sendings=sendings
+        )
+        return found
+
+    def forget(self, platform: str, key: str, *, sendings: int) -> bool:
+        """See `Journal.forget`."""
+        is_gone: bool = self._perform("forget", platform, key, sendings=sendings)
+        return is_gone
+
+    def list_open(self, platform: str) -> Sequence[Intent]:
+        """See `Journal.list_open`."""
+        found: Sequence[Intent] = self._perform("list_open", platform)
+        return found
+
+    def close(self) -> None:
+        """Let go of the file. Another call opens it again."""
+        with self._turn:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        if self._pid == os.getpid():
+            if self._connection is not None:
+                self._connection.close()
+            if self._lock_file is not None:
+                os.close(self._lock_file)
+        # What a parent process opened is the parent's: closing it here would drop its locks.
+        self._connection = None
+        self._lock_file = None
+
+    def _perform(self, method: str, *arguments: Any, **keywords: Any) -> Any:
+        job = Job(method, arguments, keywords)
+        self._perform_together([job])
+        if job.error is not None:
+            raise job.error
+        return job.result
+
+    def _perform_together(self, jobs: Sequence[Job]) -> None:
+        """Carry the jobs out, in one transaction with those of whoever waits as well."""
+        with self._queue:
+            self._waiting.extend(jobs)
+        with self._turn:
+            if jobs[-1].is_done:
+                return
+            with self._queue:
+                taken, self._waiting = self._waiting, []
+            try:
+                self._run(taken)
+            except BaseException as failure:
+                for job in taken:
+                    job.error = _explain(self.path, failure)
+                if not isinstance(failure, Exception):
+                    raise
+            finally:
+                for job in taken:
+                    job.is_done = True
+
+    def _run(self, jobs: Sequence[Job]) -> None:
+        connection, lock_file = self._open()
+        # Waits for as long as others write; a process that dies drops its lock.
+        fcntl.flock(lock_file, fcntl.LOCK_EX)
+        try:
+            # NORMAL leaves a commit to the next sync: what a power cut takes is found out anew.
+            level = "FULL" if any(job.method == "begin" for job in jobs) else "NORMAL"
+            connection.execute(f"PRAGMA synchronous = {level}")
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                for job in jobs:
+                    job.result = _ACTIONS[job.method](connection, *job.arguments, **job.keywords)
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+        finally:
+            fcntl.flock(lock_file, fcntl.LOCK_UN)
+
+    def _open(self) -> tuple[sqlite3.Connection, int]:
+        """The database and the lock beside it; both are opened again in a process that was forked."""
+        if (
+            self._connection is not None
+            and self._lock_file is not None
+            and self._pid == os.getpid()
+        ):
+            return self._connection, self._lock_file
+        self._let_go()
+        self._pid = os.getpid()
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock_file = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(self._lock_file, fcntl.LOCK_EX)
+        try:
+            self._connection = _connect(self.path)
+        except BaseException:
+            os.close(self._lock_file)
+            self._lock_file = None
+            raise
+        fcntl.flock(self._lock_file, fcntl.LOCK_UN)
+        return self._connection, self._lock_file
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    """Open the file, or make it.
+
+    Its bytes are SQLite's alone: to open and close it past SQLite would drop the locks that SQLite
+    holds on it in this process.
+    """
+    is_new = _make_file(path)
+    connection = sqlite3.connect(
+        path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+    )
+    try:
+        _prepare(connection)
+        if is_new:
+            _sync_folder(path.parent)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _make_file(path: Path) -> bool:
+    """An empty file that nobody else may read, unless there is one; SQLite's log takes after it."""
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    except FileExistsError:
+        return False
+    return True
+
+
+def _sync_folder(folder: Path) -> None:
+    """A file's name must outlive a power cut like its content."""
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version == 0:
+        (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if tables:
+            raise JournalError("it is a database, but no journal of payments")
+        connection.executescript(
+            f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;"
+        )
+    elif version != _VERSION:
+        raise JournalError(
+            f"it has the form {version}; this version of pesalango knows the form {_VERSION}"
+        )
+
+
+def _explain(path: Path, failure: BaseException) -> Exception:
+    error = JournalError(
+        f"the journal {path} cannot be used: {str(failure) or type(failure).__name__}"
+    )
+    error.__cause__ = failure
+    return error
+
+
+def _begin(connection: sqlite3.Connection, intent: Intent) -> Intent:
+    inserted = connection.execute(
+        _BEGIN,
+        (
+            intent.platform,
+            intent.key,
+            intent.sender,
+            intent.operation,
+            intent.third_party_conversation_id,
+            msgspec.json.encode(intent.body).decode(),
+            intent.created_at.isoformat(),
+            intent.sendings,
+        ),
+    ).rowcount
+    if inserted:
+        return intent
+    kept = _find(connection, intent.platform, intent.key)
+    if kept is None:
+        raise JournalError("an intent was refused and is not there")
+    return kept
+
+
+def _find(connection: sqlite3.Connection, platform: str, key: str) -> Intent | None:
+    row = connection.execute(_FIND, (platform, key)).fetchone()
+    return _read(row) if row else None
+
+
+def _count_sending(connection: sqlite3.Connection, platform: str, key: str) -> Intent | None:
+    connection.execute(_COUNT, (platform, key))
+    return _find(connection, platform, key)
+
+
+def _close(
+    connection: sqlite3.Connection,
+    platform: str,
+    key: str,
+    closing: Closing,
+    *,
+    sendings: int | None,
+) -> Intent | None:
+    content = msgspec.json.encode(closing).decode()
+    connection.execute(_CLOSE, (content, platform, key, sendings))
+    return _find(connection, platform, key)
+
+
+def _forget(connection: sqlite3.Connection, platform: str, key: str, *, sendings: int) -> bool:
+    return connection.execute(_FORGET, (platform, key, sendings)).rowcount > 0
+
+
+def _list_open(connection: sqlite3.Connection, platform: str) -> Sequence[Intent]:
+    return [_read(row) for row in connection.execute(_LIST_OPEN, (platform,))]
+
+
+def _read(row: Sequence[Any]) -> Intent:
+    platform, key, sender, operation, body, created_at, sendings, closing = row
+    return Intent(
+        platform=platform,
+        key=key,
+        sender=sender,
+        operation=operation,
+        body=msgspec.json.decode(body, type=dict[str, str]),
+        created_at=datetime.fromisoformat(created_at),
+        sendings=sendings,
+        closing=msgspec.json.decode(closing, type=Closing) if closing else None,
+    )
+
+
+_ACTIONS: Final[Mapping[str, Callable[..., Any]]] = {
+    "begin": _begin,
+    "find": _find,
+    "count_sending": _count_sending,
+    "close_intent": _close,
+    "forget": _forget,
+    "list_open": _list_open,
+}

@@ -1,0 +1,165 @@
+"""Where requests go, and how what breaks on the way is told apart.
+
+The one question that counts: is it certain that nothing left?
+"""
+
+import hashlib
+import math
+import ssl
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+import httpx2
+
+from pesalango._answers import Reply
+from pesalango._catalog import MARKETS
+from pesalango._errors import CallError, ConfigurationError, NotSentError, OutcomeUnknownError
+from pesalango._model import Environment, Market
+from pesalango._session import load_public_key, make_bearer
+from pesalango._version import __version__
+
+if TYPE_CHECKING:
+    from pesalango._flow import Send
+
+KEEP_ALIVE_S: Final = 4.0
+"""Below the 5 s after which many servers close a connection that nobody uses: a request must not
+meet its end, for then nobody knows whether it was read."""
+CONNECT_TIMEOUT_S: Final = 10.0
+CONNECTIONS_MAX: Final = 256
+_USER_AGENT = f"pesalango/{__version__}"
+
+_NOT_SENT = (
+    httpx2.ConnectError,
+    httpx2.ConnectTimeout,
+    httpx2.PoolTimeout,
+    httpx2.ProxyError,
+    httpx2.UnsupportedProtocol,
+    httpx2.InvalidURL,
+)
+
+
+class Platform:
+    """One gateway, environment and market, and how this caller is known there.
+
+    Raises `ConfigurationError` for what cannot be used.
+    """
+
+    def __init__(
+        self,
+        *,
+        base_url: str,
+        api_key: str,
+        public_key: str,
+        market: str,
+        environment: Environment,
+        origin: str,
+        timeout_s: float,
+        former_api_keys: Sequence[str] = (),
+    ) -> None:
+        parts = urlsplit(base_url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise ConfigurationError(
+                f"base_url is no address: {base_url!r}; it looks like https://gateway.example"
+            )
+        if parts.query or parts.fragment or parts.username or parts.password:
+            raise ConfigurationError("base_url takes scheme, host, port and a path, nothing else")
+        if market not in MARKETS:
+            raise ConfigurationError(f"market {market!r} is none of {', '.join(MARKETS)}")
+        if environment not in {"sandbox", "openapi"}:
+            raise ConfigurationError(f"environment {environment!r} is neither sandbox nor openapi")
+        if not api_key or not api_key.isascii() or not api_key.isprintable():
+            raise ConfigurationError("api_key is empty, or holds what no key has")
+        if not origin or not origin.isascii() or not origin.isprintable():
+            raise ConfigurationError("origin is empty, or holds what no header can")
+        check_timeout(timeout_s)
+        self.base_url = base_url.rstrip("/")
+        self.api_key = api_key
+        self.market: Market = MARKETS[market]
+        self.environment = environment
+        self.origin = origin
+        self.timeout_s = timeout_s
+        self.root = f"{self.base_url}/{environment}/ipg/v2/{market}/"
+        self._key = load_public_key(public_key)
+        numbers = self._key.public_numbers()
+        self.digest = hashlib.sha256(
+            f"{numbers.n:x} {numbers.e:x} {environment} {market}".encode()
+        ).hexdigest()[:32]
+        """Names the platform in a journal. Not its address: that may change, and the ledger stays."""
+
+        self.sender = _digest_secret(api_key)
+        """Names the application in a journal, by its key."""
+        self.senders = frozenset({self.sender, *map(_digest_secret, former_api_keys)})
+
+    def __repr__(self) -> str:
+        return f"Platform({self.root!r})"
+
+    def encrypt(self, secret: str) -> str:
+        """A secret as a bearer."""
+        return make_bearer(self._key, secret)
+
+
+def _digest_secret(secret: str) -> str:
+    return hashlib.sha256(f"sender {secret}".encode()).hexdigest()[:16]
+
+
+def check_timeout(timeout_s: object) -> None:
+    """Raises `ConfigurationError` unless it is a time that ends."""
+    if (
+        isinstance(timeout_s, bool)
+        or not isinstance(timeout_s, int | float)
+        or not math.isfinite(timeout_s)
+        or timeout_s <= 0
+    ):
+        raise ConfigurationError(f"a timeout is a number of seconds above zero, not {timeout_s!r}")
+
+
+def make_ssl_context(certificate_file: str | Path | None) -> ssl.SSLContext | bool:
+    """What a client trusts: the system's authorities, and those in the file beside them."""
+    if certificate_file is None:
+        return True
+    context = ssl.create_default_context()
+    try:
+        context.load_verify_locations(cafile=str(certificate_file))
+    except (OSError, ssl.SSLError) as failure:
+        raise ConfigurationError(
+            f"certificate_file {certificate_file} cannot be read: {failure}"
+        ) from None
+    return context
+
+
+def make_headers() -> dict[str, str]:
+    """What every request carries."""
+    return {"User-Agent": _USER_AGENT, "Accept": "application/json"}
+
+
+def make_timeout(timeout_s: float) -> httpx2.Timeout:
+    """Of each wait of a request; what connects at all connects soon."""
+    return httpx2.Timeout(timeout_s, connect=min(timeout_s, CONNECT_TIMEOUT_S))
+
+
+def make_limits() -> httpx2.Limits:
+    """Of the connections of a client."""
+    return httpx2.Limits(
+        max_connections=CONNECTIONS_MAX,
+        max_keepalive_connections=CONNECTIONS_MAX,
+        keepalive_expiry=KEEP_ALIVE_S,
+    )
+
+
+def read_reply(response: httpx2.Response) -> Reply:
+    """An answer that was read to its end."""
+    headers: Mapping[str, str] = response.headers
+    return Reply(response.status_code, response.content, headers.get("retry-after"))
+
+
+def explain_failure(failure: Exception, send: "Send") -> CallError:
+    """What a failure of the connection says of a request."""
+    kind = NotSentError if isinstance(failure, _NOT_SENT) else OutcomeUnknownError
+    what = str(failure).strip() or type(failure).__name__
+    if isinstance(failure, httpx2.TimeoutException):
+        what = f"no answer within {send.timeout_s:g} s ({type(failure).__name__})"
+    if kind is NotSentError:
+        return kind(f"the request was not sent: {what}")
+    return kind(f"the connection broke after the request was sent: {what}")
