@@ -12,7 +12,7 @@ from tests.sdk.distributions import CLIENT, SERVER, Built, Distribution, Install
 
 VERSIONS = {CLIENT: pesalango.__version__, SERVER: pesalango_server.__version__}
 
-# Also those of the package's modules that nobody imports yet. Imports inside a function are looked up.
+# Also modules that nobody imports yet; what is imported inside a function is looked up.
 IMPORT_ALL = """\
 import ast, importlib, importlib.util, json, pkgutil, sys
 from pathlib import Path
