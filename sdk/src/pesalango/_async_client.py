@@ -240,7 +240,7 @@ class AsyncClient(AsyncCalls):
                 follow_redirects=False,
             )
         except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, OSError) as failure:
-            raise explain_failure(failure, send) from failure
+            raise explain_failure(failure, send.timeout_s) from failure
         return read_reply(response)
 
     def _find_http_client(self) -> httpx2.AsyncClient:

@@ -8,7 +8,7 @@ import math
 import ssl
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from urllib.parse import urlsplit
 
 import httpx2
@@ -19,9 +19,6 @@ from pesalango._errors import CallError, ConfigurationError, NotSentError, Outco
 from pesalango._model import Environment, Market
 from pesalango._session import load_public_key, make_bearer
 from pesalango._version import __version__
-
-if TYPE_CHECKING:
-    from pesalango._flow import Send
 
 KEEP_ALIVE_S: Final = 4.0
 """Below the 5 s after which many servers close a connection that nobody uses: a request must not
@@ -154,12 +151,12 @@ def read_reply(response: httpx2.Response) -> Reply:
     return Reply(response.status_code, response.content, headers.get("retry-after"))
 
 
-def explain_failure(failure: Exception, send: "Send") -> CallError:
+def explain_failure(failure: Exception, timeout_s: float) -> CallError:
     """What a failure of the connection says of a request."""
     kind = NotSentError if isinstance(failure, _NOT_SENT) else OutcomeUnknownError
     what = str(failure).strip() or type(failure).__name__
     if isinstance(failure, httpx2.TimeoutException):
-        what = f"no answer within {send.timeout_s:g} s ({type(failure).__name__})"
+        what = f"no answer within {timeout_s:g} s ({type(failure).__name__})"
     if kind is NotSentError:
         return kind(f"the request was not sent: {what}")
     return kind(f"the connection broke after the request was sent: {what}")
