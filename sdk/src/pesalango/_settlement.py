@@ -305,12 +305,17 @@ def _tell_foreign(error: CallError) -> CallError:
 
 def is_hopeless(problem: CallError | None) -> bool:
     """Whether waiting alone changes nothing."""
-    return isinstance(problem, NotEnabledError | _ForeignError)
+    return _cannot_ask(problem) or isinstance(problem, _ForeignError)
+
+
+def _cannot_ask(problem: CallError | None) -> bool:
+    """Whether the status query is off; a payment's own product may be on again any time."""
+    return isinstance(problem, NotEnabledError) and problem.operation == _QUERY.name
 
 
 def tell_problem(problem: CallError | None) -> str:
     """Why a payment is open, in one sentence."""
-    if isinstance(problem, NotEnabledError):
+    if _cannot_ask(problem):
         return (
             "the status query is not enabled for this application (INS-997), so nobody can say "
             "whether the money moved: have it enabled, then recover"
@@ -321,11 +326,7 @@ def tell_problem(problem: CallError | None) -> str:
 
 
 def _leave_open(intent: Intent, problem: CallError | None) -> PaymentUnsettledError:
-    kind = (
-        StatusQueryNotEnabledError
-        if isinstance(problem, NotEnabledError)
-        else PaymentUnsettledError
-    )
+    kind = StatusQueryNotEnabledError if _cannot_ask(problem) else PaymentUnsettledError
     text = tell_problem(problem)
     error = kind(
         f"whether the payment {intent.key!r} happened is not known yet: {text}",
