@@ -351,17 +351,20 @@ class Server:
             *arguments, timeout_s=AUDIT_TIMEOUT_S, environment=changes, prefix=self._prefix
         )
 
-    def open_books(self) -> contextlib.AbstractContextManager[Ask]:
-        """The sandbox's database at one moment, past the server; PostgreSQL's must run."""
+    def open_books(
+        self, name: Literal["sandbox", "openapi", "platform"] = "sandbox"
+    ) -> contextlib.AbstractContextManager[Ask]:
+        """One of its databases at one moment, past the server; PostgreSQL's must run."""
+        schema = f"pesalango_{name}"
         if self._database is None:
-            return open_sqlite_books(self.data_dir / "sandbox.db")
+            return open_sqlite_books(self.data_dir / f"{name}.db")
         if self._database != "postgres":
-            return open_postgres_books(self._database)
+            return open_postgres_books(self._database, schema=schema)
         from pesalango_server.storage.bundled import find_running_url
 
         url = find_running_url(self.data_dir / "postgres")
         assert url is not None, "the bundled PostgreSQL does not run"
-        return open_postgres_books(url)
+        return open_postgres_books(url, schema=schema)
 
     def read_log(self) -> str:
         return self.log_path.read_text(encoding="utf-8", errors="replace")

@@ -59,7 +59,7 @@ def test_a_lost_request_or_answer_is_no_byte_to_the_client(
         connection = Connection(proxy.base_url)
         # Enough of them for both ways in which a connection ends.
         for _ in range(4):
-            with pytest.raises(Unanswered, match="RemoteDisconnected|ConnectionReset"):
+            with pytest.raises(Unanswered, match=r"RemoteDisconnected|ConnectionReset"):
                 pay(connection)
     assert len(gateway.requests) == arrivals
     assert proxy.counts == {count: 4}
@@ -98,7 +98,7 @@ def test_an_answer_that_is_delayed_past_its_clients_patience_is_lost_to_it() -> 
         ScriptedGateway() as gateway,
         start_proxy(gateway, delay=1.0, delay_ms_max=NEVER_MS) as proxy,
     ):
-        with pytest.raises(Unanswered, match="[Tt]ime"):
+        with pytest.raises(Unanswered, match=r"[Tt]ime"):
             pay(Connection(proxy.base_url, timeout_s=0.5))
         wait_until(lambda: len(gateway.requests) == 1, timeout_s=TIMEOUT_S, what="the request")
     assert proxy.counts == {"delayed": 1}
