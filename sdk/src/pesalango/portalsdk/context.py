@@ -116,7 +116,7 @@ class APIContext(Record):
         set_here: dict[str, str] = {}
         for name, value in defaults.items():
             standing = present.get(name.lower(), name)
-            if self.headers.get(standing) == self._defaults.get(name):
+            if self.headers.get(standing) in (None, self._defaults.get(name)):
                 self.headers[standing] = set_here[name] = value
         self._defaults = set_here
         return self.headers

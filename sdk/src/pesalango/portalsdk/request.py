@@ -2,6 +2,7 @@
 
 import json
 import os
+import ssl
 import time
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -20,6 +21,7 @@ TIMEOUT_S: Final = 90.0
 CONNECT_TIMEOUT_S: Final = 10.0
 """At most; a shorter `timeout_s` holds for connecting as well."""
 ANSWER_BYTES_MAX: Final = 1 << 20
+PORT_MAX: Final = 65_535
 
 _NOT_SENT = "the money has not moved"
 _UNKNOWN = "whether the money has moved is unknown: ask for the status"
@@ -137,8 +139,11 @@ class APIRequest:
     def _make_request(self, context: APIContext) -> httpx2.Request:
         if context.method_type is APIMethodType.DELETE:
             raise ValueError("no operation of this API is called with DELETE: use GET, POST or PUT")
-        if not context.address:
-            raise ValueError("address is empty: it is the host name of the gateway")
+        if not context.address or set(context.address) & set("/@?#\\ "):
+            raise ValueError("address must be a host name or IP address, and nothing around it")
+        if not 0 < context.port <= PORT_MAX:
+            # The system would take it modulo 65 536, and connect to somebody else.
+            raise ValueError(f"port is {context.port}, and goes from 1 to {PORT_MAX}")
         url, body = context.get_url(), b""
         if context.method_type is APIMethodType.GET:
             query = _encode_query(context.parameters)
@@ -165,9 +170,13 @@ class APIRequest:
 
     def _open_transport(self, url: httpx2.URL) -> httpx2.HTTPTransport:
         # The transport, since a client would write each URL, parameters included, to the log.
-        tls_context = httpx2.create_ssl_context()
-        if self._certificate_file is not None:
-            tls_context.load_verify_locations(self._certificate_file)
+        if url.scheme == "https":
+            tls_context = httpx2.create_ssl_context()
+            if self._certificate_file is not None:
+                tls_context.load_verify_locations(self._certificate_file)
+        else:
+            # Reading the system's authorities takes longer than the call; this one trusts nobody.
+            tls_context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         return httpx2.HTTPTransport(verify=tls_context, proxy=_find_proxy(url), retries=0)
 
     def _exchange(

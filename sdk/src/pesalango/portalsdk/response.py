@@ -12,7 +12,7 @@ _HIDDEN_BODY = ("session", "msisdn", "token", "voucher")
 class Headers(dict[str, str]):
     """The headers as the server wrote them, found in any case of letters."""
 
-    def __missing__(self, name: str) -> str:
+    def __getitem__(self, name: str) -> str:
         return super().__getitem__(self._find(name))
 
     def __contains__(self, name: object) -> bool:
