@@ -20,7 +20,8 @@ class APIError(Exception):
 class NotSent(APIError, ConnectionError):
     """Nobody could be connected to: refused, unreachable, no such host, or not trusted (TLS).
 
-    The money has not moved: nothing of this request has left the program.
+    The money has not moved by this request: nothing of it has left the program. Was the same
+    payment sent before, then that one is as unknown as it was.
     """
 
     money_may_have_moved = False
