@@ -406,9 +406,10 @@ def test_quotes_in_a_header_of_the_answer_stay_what_they_are(key: Key) -> None:
 
 CUT = b"HTTP/1.1 201 Created\r\nContent-Length: 90\r\n\r\n{"
 PROXY = b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 9\r\n\r\n<html>..."
+FORBIDDEN = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"
 LIST = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]"
 DEEP = b"HTTP/1.1 200 OK\r\n\r\n" + b"[" * 100_000
-LARGE = b"HTTP/1.1 200 OK\r\n\r\n" + b" " * (1 << 20) + b" "
+LARGE = b"HTTP/1.1 200 OK\r\n\r\n" + b" " * (1 << 20) + b"{}"
 NO_ZIP = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}"
 MOVED = b"HTTP/1.1 307 Temporary Redirect\r\nLocation: /\r\nContent-Length: 0\r\n\r\n"
 TRICKLE = Trickle(b"HTTP/1.1 200 OK\r\nContent-Length: 90000\r\n\r\n")
@@ -455,6 +456,39 @@ def test_where_nobody_can_be_connected_to_the_money_has_not_moved(key: Key) -> N
             APIRequest(context).execute()
     assert isinstance(found.value, ConnectionError)
     assert not found.value.money_may_have_moved
+
+
+def test_a_handshake_that_is_not_answered_has_not_moved_the_money(key: Key) -> None:
+    with ScriptedServer() as server:
+        context = make_context(key, server.port)
+        context.ssl = True
+        with pytest.raises(NotSent, match="the money has not moved"):
+            APIRequest(context, timeout_s=TIMEOUT_S).execute()
+    assert server.requests == []
+
+
+def test_a_proxy_of_the_environment_is_called_and_one_that_refuses_has_sent_nothing(
+    key: Key, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    with ScriptedServer(OK, FORBIDDEN) as proxy, ScriptedServer(OK) as server:
+        for name in ("http_proxy", "https_proxy"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
+        context = make_context(key, 80)
+        context.address = "gateway.example"
+        assert APIRequest(context).execute().status_code == 200
+        context.ssl = True
+        with pytest.raises(NotSent, match="the money has not moved"):
+            APIRequest(context).execute()
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        assert APIRequest(make_context(key, server.port)).execute().status_code == 200
+    forwarded, tunnel = proxy.requests
+    assert forwarded[:2] == ("POST", f"http://gateway.example{context.path}")
+    assert forwarded.headers["host"] == "gateway.example"
+    assert tunnel[:2] == ("CONNECT", "gateway.example:80")
+    assert "authorization" not in tunnel.headers
+    assert len(server.requests) == 1
 
 
 def test_a_connection_that_the_server_has_closed_disturbs_no_later_call(key: Key) -> None:

@@ -1,5 +1,6 @@
 """What is to be called, by whom and with which parameters: the `APIContext` of a request."""
 
+import copy
 from collections.abc import Mapping
 from enum import Enum
 from types import MappingProxyType
@@ -122,13 +123,8 @@ class APIContext(Record):
         return self.headers
 
     def copy(self) -> Self:
-        """A context of its own; so does `copy.copy`."""
-        copied = type(self).__new__(type(self))
-        copied.__dict__.update(self.__dict__)
-        copied.update(self)
-        return copied
-
-    __copy__ = copy
+        """A context with dictionaries of its own, as `copy.copy` makes it."""
+        return copy.copy(self)
 
     def __repr__(self) -> str:
         shown = {
