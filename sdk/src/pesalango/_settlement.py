@@ -38,6 +38,7 @@ from pesalango._flow import (
     Pause,
     Step,
     call_flow,
+    check_options,
     fill_in,
     make_conversation_id,
 )
@@ -97,6 +98,7 @@ class Settling:
         within_s: float,
     ) -> Generator[Step | Ask, Any, Payment]:
         """Make a payment, or go on with it. Raises `CallError`, `KeyReusedError`, `JournalError`."""
+        check_options(options)
         meant = Intent(
             platform=self._platform.digest,
             key=check_key(key),

@@ -70,7 +70,7 @@ class Platform:
             raise ConfigurationError("api_key is empty, or holds what no key has")
         if not origin or not origin.isascii() or not origin.isprintable():
             raise ConfigurationError("origin is empty, or holds what no header can")
-        check_timeout(timeout_s)
+        check_seconds("timeout", timeout_s)
         self.base_url = base_url.rstrip("/")
         self.api_key = api_key
         self.market: Market = MARKETS[market]
@@ -101,15 +101,15 @@ def _digest_secret(secret: str) -> str:
     return hashlib.sha256(f"sender {secret}".encode()).hexdigest()[:16]
 
 
-def check_timeout(timeout_s: object) -> None:
+def check_seconds(name: str, seconds: object) -> None:
     """Raises `ConfigurationError` unless it is a time that ends."""
     if (
-        isinstance(timeout_s, bool)
-        or not isinstance(timeout_s, int | float)
-        or not math.isfinite(timeout_s)
-        or timeout_s <= 0
+        isinstance(seconds, bool)
+        or not isinstance(seconds, int | float)
+        or not math.isfinite(seconds)
+        or seconds <= 0
     ):
-        raise ConfigurationError(f"a timeout is a number of seconds above zero, not {timeout_s!r}")
+        raise ConfigurationError(f"{name} takes a number of seconds above zero, not {seconds!r}")
 
 
 def make_ssl_context(certificate_file: str | Path | None) -> ssl.SSLContext | bool:
