@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
 import msgspec
 
@@ -147,16 +147,18 @@ class ServerOnDisk(Server):
         return f"postgresql://pesalango@/postgres?{place}"
 
     @contextlib.contextmanager
-    def open_books(self) -> Iterator[Ask]:
+    def open_books(
+        self, name: Literal["sandbox", "openapi", "platform"] = "sandbox"
+    ) -> Iterator[Ask]:
         """As `Server.open_books`, of a server that nobody calls at the moment."""
         data = self._disk.root / "data"
         if self._database == "postgres":
-            with open_postgres_books(self.find_url()) as ask:
+            with open_postgres_books(self.find_url(), schema=f"pesalango_{name}") as ask:
                 yield ask
             return
         # SQLite would look for the real place of the file, which is in another namespace.
         with tempfile.TemporaryDirectory() as copies:
-            for name in ("sandbox.db", "sandbox.db-wal"):
-                shutil.copyfile(data / name, Path(copies, name))
-            with open_sqlite_books(Path(copies, "sandbox.db")) as ask:
+            for file in (f"{name}.db", f"{name}.db-wal"):
+                shutil.copyfile(data / file, Path(copies, file))
+            with open_sqlite_books(Path(copies, f"{name}.db")) as ask:
                 yield ask

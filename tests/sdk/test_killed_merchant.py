@@ -65,7 +65,7 @@ def finish(program: Any) -> dict[str, int]:
 @pytest.mark.slow
 def test_no_payment_is_lost_or_made_twice(server: Server, tmp_path: Path) -> None:
     journal, orders = tmp_path / "journal.db", 2 * KILLS
-    known = {"orders": orders, "server": server, "journal": journal}
+    known: dict[str, Any] = {"orders": orders, "server": server, "journal": journal}
     with CuttingProxy(server.port, seed=KILLS, late_ms_max=400, delay_ms_max=500, **FATES) as proxy:
         programs = [
             start(kind, kills=KILLS // len(PROGRAMS), base_url=proxy.base_url, **known)

@@ -93,7 +93,6 @@ def test_a_refused_payment_stays_refused_under_its_key(
     ("reply", "kind_of_error"),
     [
         (answer("INS-16"), UnavailableError),
-        (answer("INS-1"), UnavailableError),
         (answer("INS-17"), InvalidRequestError),
         (error(401, "Origin not allowed"), AuthenticationError),
         (error(429, "too many"), UnavailableError),
@@ -137,6 +136,7 @@ def test_a_payment_that_never_left_leaves_its_key_free(
         answer(output_ThirdPartyConversationID="0" * 32),
         answer("INS-10"),
         answer("INS-9"),
+        answer("INS-1"),
         answer("INS-77777"),
     ],
 )

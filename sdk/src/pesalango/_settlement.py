@@ -51,6 +51,7 @@ WITHIN_S = 120.0
 KEY_CHARACTERS_MAX = 200
 _PAUSES_S = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
 _QUERY = OPERATIONS["query_transaction_status"]
+_INTERNAL_ERROR = "INS-1"
 _ENDED = frozenset({"Failed", "Expired", "Cancelled"})
 _NOTHING_RECORDED = (NotSentError, AuthenticationError, UnavailableError, InvalidRequestError)
 """What an answer to the only sending says for certain: the gateway has kept nothing of it."""
@@ -139,6 +140,10 @@ class Settling:
         try:
             closing = yield from self._send(intent, options)
         except _NOTHING_RECORDED as error:
+            if error.code == _INTERNAL_ERROR:
+                # This gateway promises that nothing was recorded; the words alone, from another,
+                # do not, and a key that is free again would be paid under a new identity.
+                return intent
             is_gone = yield Ask("forget", (intent.platform, intent.key), {"sendings": 1})
             if is_gone:
                 raise
