@@ -20,12 +20,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Self
 
 import msgspec
 
 from tests.e2e.books import Ask, open_postgres_books, open_sqlite_books
-from tests.e2e.server import Credentials, Server
+from tests.e2e.server import Credentials, DatabaseName, Server
 
 _NAMESPACE = ("unshare", "--user", "--map-root-user", "--mount")
 _MOUNT = 'mount -t tmpfs -o mode=700,size="$1" tmpfs "$2"'
@@ -147,9 +147,7 @@ class ServerOnDisk(Server):
         return f"postgresql://pesalango@/postgres?{place}"
 
     @contextlib.contextmanager
-    def open_books(
-        self, name: Literal["sandbox", "openapi", "platform"] = "sandbox"
-    ) -> Iterator[Ask]:
+    def open_books(self, name: DatabaseName = "sandbox") -> Iterator[Ask]:
         """As `Server.open_books`, of a server that nobody calls at the moment."""
         data = self._disk.root / "data"
         if self._database == "postgres":
