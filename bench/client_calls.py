@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -137,8 +138,14 @@ async def run_tasks(address: str, calls: int) -> CallCosts:
     return tell_costs(spent[call_bare], spent[call_client], blocks=blocks)
 
 
-def make_client(address: str) -> Client:
-    return Client(base_url=address, api_key=API_KEY, public_key=make_public_key(), market=MARKET)
+def make_client(address: str, *, journal: Path | None = None) -> Client:
+    return Client(
+        base_url=address,
+        api_key=API_KEY,
+        public_key=make_public_key(),
+        market=MARKET,
+        journal=journal,
+    )
 
 
 def make_async_client(address: str) -> AsyncClient:
