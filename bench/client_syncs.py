@@ -129,7 +129,7 @@ def count_own_syncs() -> None:
 def pay_out(address: str, journal: Path, payments: int) -> SyncCounts:
     layer = CountingLayer()
     count_own_syncs()
-    _sqlite_journal.sqlite3 = SimpleNamespace(connect=Connection)  # type: ignore[assignment]
+    vars(_sqlite_journal)["sqlite3"] = SimpleNamespace(connect=Connection)
     values = {**PAYMENT, "payment_items_description": PAYMENT["purchased_items_description"]}
     del values["purchased_items_description"]
     with make_client(address, journal=journal) as client:
