@@ -1,7 +1,6 @@
 """How long a fresh interpreter takes to import the client, and how much of that its packages take.
 
-Each is started several times, in turn; what the interpreter needs to start at all is taken off, by
-the median. Wall time is what a user waits for; processor time is told beside it, for it depends
+They take turns; what an interpreter of the same round needs to start at all is taken off. Wall time is what a user waits for; processor time is told beside it, for it depends
 less on what else the machine does.
 """
 
@@ -12,7 +11,7 @@ import resource
 import subprocess
 import sys
 import time
-from statistics import median
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -26,8 +25,6 @@ MS_PER_S = 1_000
 
 
 class ImportTime(msgspec.Struct, frozen=True, kw_only=True):
-    """Beyond what an interpreter takes that imports nothing."""
-
     wall_ms: float
     cpu_ms: float
 
@@ -44,19 +41,29 @@ def run_once(code: str) -> ImportTime:
     return ImportTime(wall_ms=(ended - begun) * MS_PER_S, cpu_ms=cpu_s * MS_PER_S)
 
 
-def measure_imports(starts: int) -> dict[str, ImportTime]:
-    """Medians, by what is imported: `PACKAGES` and `CLIENT`."""
+def measure_imports(starts: int) -> list[dict[str, ImportTime]]:
+    """By round, and by what is imported: `PACKAGES` and `CLIENT`."""
     codes = (NOTHING, PACKAGES, CLIENT)
     for code in codes:
         # So that every module has been compiled, and read from the disk.
         run_once(code)
-    taken: dict[str, list[ImportTime]] = {code: [] for code in codes}
-    for _ in range(starts):
-        for code in codes:
-            taken[code].append(run_once(code))
-    wall = {code: median(each.wall_ms for each in runs) for code, runs in taken.items()}
-    cpu = {code: median(each.cpu_ms for each in runs) for code, runs in taken.items()}
+    return [
+        take_off({code: run_once(code) for code in turn(codes, number)}) for number in range(starts)
+    ]
+
+
+def turn(codes: Sequence[str], number: int) -> Sequence[str]:
+    """The same, beginning with another one each time."""
+    first = number % len(codes)
+    return [*codes[first:], *codes[:first]]
+
+
+def take_off(times: Mapping[str, ImportTime]) -> dict[str, ImportTime]:
+    nothing = times[NOTHING]
     return {
-        code: ImportTime(wall_ms=wall[code] - wall[NOTHING], cpu_ms=cpu[code] - cpu[NOTHING])
+        code: ImportTime(
+            wall_ms=times[code].wall_ms - nothing.wall_ms,
+            cpu_ms=times[code].cpu_ms - nothing.cpu_ms,
+        )
         for code in (PACKAGES, CLIENT)
     }
