@@ -318,6 +318,28 @@ def test_recover_says_why_a_payment_stays_open(gateway: ScriptedGateway, payer: 
     assert (left.state, left.text) == ("open", "the customer is still being asked")
 
 
+def test_what_can_never_be_found_out_is_written_off_by_hand(
+    gateway: ScriptedGateway, payer: Payer
+) -> None:
+    with pytest.raises(ValueError, match="not in the journal"):
+        payer.make("write_off", key="wages-1", reason="the operator says so")
+    gateway.script(PAY, cut(), answer("INS-2006"))
+    gateway.script(ASK, answer("INS-23"))
+    with pytest.raises(PaymentUnsettledError):
+        payer.pay_out(within=SOON)
+    with pytest.raises(ValueError, match="for a reason"):
+        payer.make("write_off", key="wages-1", reason=" ")
+    sent = len(gateway.requests)
+    written = payer.make("write_off", key="wages-1", reason="the operator says so")
+    assert (written.state, written.text) == ("refused", "written off: the operator says so")
+    assert payer.recover() == []
+    with pytest.raises(PaymentRefusedError, match="the operator says so"):
+        payer.pay_out()
+    with pytest.raises(ValueError, match="is refused"):
+        payer.make("write_off", key="wages-1", reason="again")
+    assert len(gateway.requests) == sent
+
+
 def test_another_applications_payment_is_never_sent_again(
     gateway: ScriptedGateway, kind: Kind, payer: Payer, tmp_path: Path
 ) -> None:

@@ -122,6 +122,23 @@ class Settling:
                 return _conclude(intent_or_none)
             # Whoever had the key has proven that nothing came of it: it is free again.
 
+    def write_off(self, key: str, reason: str) -> Generator[Step | Ask, Any, Payment]:
+        """Close an open payment as refused, by a person's word. Raises `ValueError`."""
+        if not reason.strip():
+            raise ValueError("a payment is written off for a reason, which the journal keeps")
+        closing = Closing(state="refused", text=f"written off: {reason}", closed_at=utc_now())
+        platform = self._platform.digest
+        before: Intent | None = yield Ask("find", (platform, check_key(key)))
+        if before is None or before.closing is not None:
+            state = "not in the journal" if before is None else Payment.of(before).state
+            raise ValueError(f"the payment {key!r} is {state}: only an open one is written off")
+        after: Intent | None = yield Ask(
+            "close_intent", (platform, key, closing), {"sendings": before.sendings}
+        )
+        if after is None or after.closing != closing:
+            raise ValueError(f"the payment {key!r} is being settled right now: look at it again")
+        return Payment.of(after)
+
     def _fill_in(
         self, operation: Operation, values: dict[str, object], options: CallOptions
     ) -> dict[str, str]:
