@@ -212,7 +212,7 @@ class Settling:
                 closing = yield from self._send(intent, CallOptions())
             except CallError as refusal:
                 # Of another sending it says nothing about the first: only a status would.
-                return intent, problem if isinstance(problem, NotEnabledError) else refusal
+                return intent, problem if _is_query_off(problem) else refusal
         except CallError as error:
             return intent, error
         if closing is None:
@@ -305,12 +305,17 @@ def _tell_foreign(error: CallError) -> CallError:
 
 def is_hopeless(problem: CallError | None) -> bool:
     """Whether waiting alone changes nothing."""
-    return isinstance(problem, NotEnabledError | _ForeignError)
+    return _is_query_off(problem) or isinstance(problem, _ForeignError)
+
+
+def _is_query_off(problem: CallError | None) -> bool:
+    """Whether it is the question that is refused, not a payment that was sent once more."""
+    return isinstance(problem, NotEnabledError) and problem.operation == _QUERY.name
 
 
 def tell_problem(problem: CallError | None) -> str:
     """Why a payment is open, in one sentence."""
-    if isinstance(problem, NotEnabledError):
+    if _is_query_off(problem):
         return (
             "the status query is not enabled for this application (INS-997), so nobody can say "
             "whether the money moved: have it enabled, then recover"
@@ -321,11 +326,7 @@ def tell_problem(problem: CallError | None) -> str:
 
 
 def _leave_open(intent: Intent, problem: CallError | None) -> PaymentUnsettledError:
-    kind = (
-        StatusQueryNotEnabledError
-        if isinstance(problem, NotEnabledError)
-        else PaymentUnsettledError
-    )
+    kind = StatusQueryNotEnabledError if _is_query_off(problem) else PaymentUnsettledError
     text = tell_problem(problem)
     error = kind(
         f"whether the payment {intent.key!r} happened is not known yet: {text}",
