@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from tests.e2e.samples import find_samples, run_sample
+from tests.e2e.samples import find_samples, make_sample_environment, run_sample
 from tests.e2e.server import Server
 
 PAGES = (
@@ -36,12 +36,13 @@ def test_the_samples_are_found() -> None:
 
 def test_the_samples_do_what_the_pages_say(tmp_path: Path) -> None:
     # One after the other, as they are read: some go on from what others did.
-    (tmp_path / ".venv").mkdir()
-    (tmp_path / ".venv" / "bin").symlink_to(Path(sys.executable).parent)
+    (tmp_path / ".venv").symlink_to(Path(sys.executable).parents[1])
+    # The journal that a client has by default is this test's own.
+    environment = make_sample_environment({"XDG_DATA_HOME": str(tmp_path / "data")})
     with Server(tmp_path / "var", settings={"PESALANGO_PLATFORM_KEY_BITS": "2048"}) as server:
         # As `make run` leaves it: `var` with a server's data, `.venv` with its programs.
         server.start()
         for sample in SAMPLES:
-            printed = run_sample(sample, tmp_path)
+            printed = run_sample(sample, tmp_path, environment=environment)
             if sample.name.startswith("first payment"):
                 assert "Request processed successfully" in printed
