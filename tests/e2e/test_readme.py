@@ -11,6 +11,7 @@ PAGES = (
     "docs/guide/first-payment.md",
     "docs/guide/outcomes.md",
     "docs/guide/paying-out-and-reversing.md",
+    "docs/guide/moving-from-the-published-sdk.md",
 )
 SAMPLES = find_samples(*PAGES)
 
@@ -31,6 +32,10 @@ def test_the_samples_are_found() -> None:
         "pay a supplier",
         "give back in part, then the rest",
         "take back what was paid out",
+        "shop.py",
+        "the published SDK's way",
+        "a customer who thinks",
+        "a call that timed out",
     ]
 
 

@@ -16,6 +16,7 @@ import pytest
 from tests.e2e.http_client import Connection, NotSent, call
 from tests.e2e.merchant import Merchant, Payment, make_reference
 from tests.e2e.samples import (
+    PORT_TRIES,
     PortTaken,
     find_samples,
     leave_running,
@@ -24,7 +25,6 @@ from tests.e2e.samples import (
 )
 from tests.e2e.server import Server, find_free_port, run_command, wait_until
 
-PORT_TRIES = 5
 SAMPLES = {sample.name: sample for sample in find_samples("docs/running/tls.md")}
 
 OPERATOR = "openapi.m-pesa.com"

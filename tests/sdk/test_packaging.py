@@ -12,9 +12,10 @@ from tests.sdk.distributions import CLIENT, SERVER, Built, Distribution, Install
 
 VERSIONS = {CLIENT: pesalango.__version__, SERVER: pesalango_server.__version__}
 
-# Also those of the package's modules that nobody imports yet.
+# Also modules that nobody imports yet; what is imported inside a function is looked up.
 IMPORT_ALL = """\
-import importlib, json, pkgutil, sys
+import ast, importlib, importlib.util, json, pkgutil, sys
+from pathlib import Path
 
 name, *left_out = sys.argv[1:]
 package = importlib.import_module(name)
@@ -23,7 +24,15 @@ for module in pkgutil.walk_packages(package.__path__, f"{name}."):
     if not any(f"{module.name}.".startswith(f"{each}.") for each in left_out):
         imported[module.name] = importlib.import_module(module.name).__file__
 imported[name] = package.__file__
-print(json.dumps(imported))
+asked = set()
+for file in imported.values():
+    for node in ast.walk(ast.parse(Path(file).read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            asked |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            asked.add(node.module.partition(".")[0])
+missing = sorted(each for each in asked if importlib.util.find_spec(each) is None)
+print(json.dumps({"imported": imported, "missing": missing}))
 """
 
 both = pytest.mark.parametrize("distribution", [CLIENT, SERVER], ids=lambda each: each.name)
@@ -56,12 +65,17 @@ def install(build: Build, tmp_path: Path) -> Install:
 def import_all(
     installation: Installation, package: str, *, left_out: tuple[str, ...] = ()
 ) -> set[str]:
-    """Import every module but those left out, and see that each is the wheel's; their names."""
+    """Import every module but those left out, and return their names.
+
+    Each has to be the wheel's own, and whatever any of them imports at any time has to be there.
+    """
     ended = installation.run("python", "-c", IMPORT_ALL, package, *left_out)
     assert ended.returncode == 0, ended.stderr
-    imported = json.loads(ended.stdout)
-    assert all(Path(file).is_relative_to(installation.directory) for file in imported.values())
-    return set(imported)
+    found = json.loads(ended.stdout)
+    assert found["missing"] == []
+    files = map(Path, found["imported"].values())
+    assert all(file.is_relative_to(installation.directory) for file in files)
+    return set(found["imported"])
 
 
 def name_modules(distribution: Distribution) -> set[str]:

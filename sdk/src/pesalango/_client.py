@@ -14,7 +14,16 @@ from pesalango._calls import Calls
 from pesalango._catalog import MARKETS
 from pesalango._credentials import read_credentials
 from pesalango._errors import AuthenticationError, CallError, ConfigurationError
-from pesalango._flow import CallOptions, NeedSession, Pause, Send, call_flow, fill_in, session_flow
+from pesalango._flow import (
+    CallOptions,
+    NeedSession,
+    Pause,
+    Send,
+    call_flow,
+    check_options,
+    fill_in,
+    session_flow,
+)
 from pesalango._intents import Journal, Payment
 from pesalango._model import Environment, Market, Operation
 from pesalango._payment_calls import PaymentCalls
@@ -24,7 +33,7 @@ from pesalango._settlement import WITHIN_S, Ask, Settling
 from pesalango._sqlite_journal import SqliteJournal
 from pesalango._transport import (
     Platform,
-    check_timeout,
+    check_seconds,
     explain_failure,
     make_headers,
     make_limits,
@@ -94,7 +103,7 @@ def check_within(within: float | None) -> float:
     """Raises `ConfigurationError` unless it is a time."""
     if within is None:
         return WITHIN_S
-    check_timeout(within)
+    check_seconds("within", within)
     return within
 
 
@@ -142,7 +151,7 @@ class Client(Calls):
             timeout_s=timeout,
             former_api_keys=former_api_keys,
         )
-        check_timeout(session_lifetime)
+        check_seconds("session_lifetime", session_lifetime)
         if http_client is not None and certificate_file is not None:
             raise ConfigurationError("certificate_file belongs into the http_client that is given")
         self._given_client = http_client
@@ -222,8 +231,7 @@ class Client(Calls):
                 journal.close()
 
     def _call(self, operation: Operation, values: dict[str, object], options: CallOptions) -> Any:
-        if options.timeout_s is not None:
-            check_timeout(options.timeout_s)
+        check_options(options)
         body = fill_in(self.platform, operation, values, options.extra_fields)
         return self._run(call_flow(self.platform, operation, body, options, time.monotonic))
 
@@ -264,7 +272,7 @@ class Client(Calls):
                 follow_redirects=False,
             )
         except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, OSError) as failure:
-            raise explain_failure(failure, send) from failure
+            raise explain_failure(failure, send.timeout_s) from failure
         return read_reply(response)
 
     def _find_http_client(self) -> httpx2.Client:

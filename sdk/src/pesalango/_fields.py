@@ -20,11 +20,20 @@ def render_amount(name: str, value: object) -> str:
         # As it stands: the gateway refuses what is none, and its words say why.
         if not value:
             raise ValueError(f"{name} is empty")
-        return value
+        return check_text(name, value)
     number = Decimal(value)
     if not number.is_finite():
         raise ValueError(f"{name} is not a number: {value}")
     return format(number, "f")
+
+
+def check_text(name: str, text: str) -> str:
+    """The text. Raises ValueError for half a character, which no request can carry."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{name} holds half a character (a lone surrogate)") from None
+    return text
 
 
 def render_fields(
@@ -51,10 +60,10 @@ def render_fields(
             raise TypeError(f"{name} takes a str, not {type(value).__name__}")
         if not value:
             raise ValueError(f"{name} is empty")
-        body[wire_name] = value
+        body[wire_name] = check_text(name, value)
     for wire_name, value in (extra_fields or {}).items():
         given: tuple[object, object] = (wire_name, value)
         if not all(isinstance(part, str) for part in given):
             raise TypeError("extra_fields takes names on the wire and values, both str")
-        body[wire_name] = value
+        body[check_text("extra_fields", wire_name)] = check_text("extra_fields", value)
     return body

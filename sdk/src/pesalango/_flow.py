@@ -5,6 +5,7 @@ did. The plain client and the asynchronous one differ in how they carry out a st
 else.
 """
 
+import re
 import secrets
 from collections.abc import Callable, Generator, Mapping
 from typing import Any
@@ -25,10 +26,11 @@ from pesalango._fields import render_fields
 from pesalango._model import Operation
 from pesalango._results import Result
 from pesalango._session import NOT_LIVE_MAX_S, Session
-from pesalango._transport import Platform
+from pesalango._transport import Platform, check_seconds
 
 TPCID = "input_ThirdPartyConversationID"
 _PAUSES_S = (0.5, 1.0, 2.0, 4.0)
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 
 class CallOptions(msgspec.Struct, frozen=True):
@@ -38,6 +40,20 @@ class CallOptions(msgspec.Struct, frozen=True):
     """By their names on the wire; they win over what the call says itself."""
     timeout_s: float | None = None
     headers: Mapping[str, str] | None = None
+
+
+def check_options(options: CallOptions) -> None:
+    """Raises TypeError or ValueError for what no request can carry."""
+    if options.timeout_s is not None:
+        check_seconds("timeout", options.timeout_s)
+    for name, value in (options.headers or {}).items():
+        given: tuple[object, object] = (name, value)
+        if not all(isinstance(part, str) for part in given):
+            raise TypeError("headers takes names and values, both str")
+        if not _HEADER_NAME.fullmatch(name):
+            raise ValueError(f"headers: no header can have the name {name!r}")
+        if not (value.isascii() and value.isprintable() and value == value.strip()):
+            raise ValueError(f"headers: the value of {name} holds what no header can")
 
 
 class Send(msgspec.Struct, frozen=True):
@@ -197,6 +213,9 @@ def make_send(
         headers["Content-Type"] = "application/json"
         content = msgspec.json.encode(body)
     if options.headers:
+        # A header that is sent twice, in two spellings, is one too many.
+        theirs = {name.lower() for name in options.headers}
+        headers = {name: value for name, value in headers.items() if name.lower() not in theirs}
         headers.update(options.headers)
     timeout_s = platform.timeout_s if options.timeout_s is None else options.timeout_s
     return Send(operation.method, url, headers, content, timeout_s)

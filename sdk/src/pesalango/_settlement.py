@@ -38,6 +38,7 @@ from pesalango._flow import (
     Pause,
     Step,
     call_flow,
+    check_options,
     fill_in,
     make_conversation_id,
 )
@@ -97,6 +98,7 @@ class Settling:
         within_s: float,
     ) -> Generator[Step | Ask, Any, Payment]:
         """Make a payment, or go on with it. Raises `CallError`, `KeyReusedError`, `JournalError`."""
+        check_options(options)
         meant = Intent(
             platform=self._platform.digest,
             key=check_key(key),
@@ -212,7 +214,7 @@ class Settling:
                 closing = yield from self._send(intent, CallOptions())
             except CallError as refusal:
                 # Of another sending it says nothing about the first: only a status would.
-                return intent, problem if _is_query_off(problem) else refusal
+                return intent, problem if isinstance(problem, NotEnabledError) else refusal
         except CallError as error:
             return intent, error
         if closing is None:
@@ -305,17 +307,17 @@ def _tell_foreign(error: CallError) -> CallError:
 
 def is_hopeless(problem: CallError | None) -> bool:
     """Whether waiting alone changes nothing."""
-    return _is_query_off(problem) or isinstance(problem, _ForeignError)
+    return _cannot_ask(problem) or isinstance(problem, _ForeignError)
 
 
-def _is_query_off(problem: CallError | None) -> bool:
-    """Whether it is the question that is refused, not a payment that was sent once more."""
+def _cannot_ask(problem: CallError | None) -> bool:
+    """Whether the status query is off; a payment's own product may be on again any time."""
     return isinstance(problem, NotEnabledError) and problem.operation == _QUERY.name
 
 
 def tell_problem(problem: CallError | None) -> str:
     """Why a payment is open, in one sentence."""
-    if _is_query_off(problem):
+    if _cannot_ask(problem):
         return (
             "the status query is not enabled for this application (INS-997), so nobody can say "
             "whether the money moved: have it enabled, then recover"
@@ -326,7 +328,7 @@ def tell_problem(problem: CallError | None) -> str:
 
 
 def _leave_open(intent: Intent, problem: CallError | None) -> PaymentUnsettledError:
-    kind = StatusQueryNotEnabledError if _is_query_off(problem) else PaymentUnsettledError
+    kind = StatusQueryNotEnabledError if _cannot_ask(problem) else PaymentUnsettledError
     text = tell_problem(problem)
     error = kind(
         f"whether the payment {intent.key!r} happened is not known yet: {text}",

@@ -8,7 +8,7 @@ import math
 import ssl
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from urllib.parse import urlsplit
 
 import httpx2
@@ -19,9 +19,6 @@ from pesalango._errors import CallError, ConfigurationError, NotSentError, Outco
 from pesalango._model import Environment, Market
 from pesalango._session import load_public_key, make_bearer
 from pesalango._version import __version__
-
-if TYPE_CHECKING:
-    from pesalango._flow import Send
 
 KEEP_ALIVE_S: Final = 4.0
 """Below the 5 s after which many servers close a connection that nobody uses: a request must not
@@ -73,7 +70,7 @@ class Platform:
             raise ConfigurationError("api_key is empty, or holds what no key has")
         if not origin or not origin.isascii() or not origin.isprintable():
             raise ConfigurationError("origin is empty, or holds what no header can")
-        check_timeout(timeout_s)
+        check_seconds("timeout", timeout_s)
         self.base_url = base_url.rstrip("/")
         self.api_key = api_key
         self.market: Market = MARKETS[market]
@@ -104,15 +101,15 @@ def _digest_secret(secret: str) -> str:
     return hashlib.sha256(f"sender {secret}".encode()).hexdigest()[:16]
 
 
-def check_timeout(timeout_s: object) -> None:
+def check_seconds(name: str, seconds: object) -> None:
     """Raises `ConfigurationError` unless it is a time that ends."""
     if (
-        isinstance(timeout_s, bool)
-        or not isinstance(timeout_s, int | float)
-        or not math.isfinite(timeout_s)
-        or timeout_s <= 0
+        isinstance(seconds, bool)
+        or not isinstance(seconds, int | float)
+        or not math.isfinite(seconds)
+        or seconds <= 0
     ):
-        raise ConfigurationError(f"a timeout is a number of seconds above zero, not {timeout_s!r}")
+        raise ConfigurationError(f"{name} takes a number of seconds above zero, not {seconds!r}")
 
 
 def make_ssl_context(certificate_file: str | Path | None) -> ssl.SSLContext | bool:
@@ -154,12 +151,12 @@ def read_reply(response: httpx2.Response) -> Reply:
     return Reply(response.status_code, response.content, headers.get("retry-after"))
 
 
-def explain_failure(failure: Exception, send: "Send") -> CallError:
+def explain_failure(failure: Exception, timeout_s: float) -> CallError:
     """What a failure of the connection says of a request."""
     kind = NotSentError if isinstance(failure, _NOT_SENT) else OutcomeUnknownError
     what = str(failure).strip() or type(failure).__name__
     if isinstance(failure, httpx2.TimeoutException):
-        what = f"no answer within {send.timeout_s:g} s ({type(failure).__name__})"
+        what = f"no answer within {timeout_s:g} s ({type(failure).__name__})"
     if kind is NotSentError:
         return kind(f"the request was not sent: {what}")
     return kind(f"the connection broke after the request was sent: {what}")

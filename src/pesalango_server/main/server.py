@@ -69,17 +69,19 @@ class Listener:
             self.socket.bind((host, port))
         except OSError as error:
             self.socket.close()
-            raise ServerFailed(
-                f"cannot listen on {host} port {port}: {error.strerror}; "
-                "stop what uses it, or choose another port"
-            ) from error
+            raise _make_listen_failure(host, port, error) from error
         self.port: int = self.socket.getsockname()[1]
         self.host, self.is_tls = host, address.is_tls
         self.serves_gateway, self.serves_admin, self.is_exposed = gateway, admin, is_exposed
 
     def listen(self) -> None:
-        """Let callers connect; before, the port is only kept."""
-        self.socket.listen(2048)
+        """Let callers connect; before, the port is only kept. Raises `ServerFailed`."""
+        try:
+            self.socket.listen(2048)
+        except OSError as error:
+            # Linux lets two servers keep one port as long as neither listens: started at the same
+            # moment, the slower of them is told here.
+            raise _make_listen_failure(self.host, self.port, error) from error
 
     def make_plan(self, descriptor: int) -> FacePlan:
         """What a worker does at this socket, which it has as `descriptor`."""
@@ -100,6 +102,13 @@ class Listener:
         """The address by another name of the host."""
         bracketed = f"[{host}]" if ":" in host else host
         return f"{'https' if self.is_tls else 'http'}://{bracketed}:{self.port}"
+
+
+def _make_listen_failure(host: str, port: int, error: OSError) -> ServerFailed:
+    return ServerFailed(
+        f"cannot listen on {host} port {port}: {error.strerror}; "
+        "stop what uses it, or choose another port"
+    )
 
 
 class Server:
