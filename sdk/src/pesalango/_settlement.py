@@ -111,7 +111,7 @@ class Settling:
         until = self._clock() + within_s
         while True:
             intent: Intent = yield Ask("begin", (meant,))
-            _check_same(meant, intent)
+            check_same(meant, intent)
             if intent.closing is None and intent.body[TPCID] == meant.body[TPCID]:
                 intent_or_none = yield from self._send_first(intent, options)
             else:
@@ -268,7 +268,7 @@ class Settling:
         return None
 
 
-def _check_same(meant: Intent, kept: Intent) -> None:
+def check_same(meant: Intent, kept: Intent) -> None:
     """Raises `KeyReusedError` where the key stands for another payment."""
     before, now = _values_of(kept), _values_of(meant)
     differing = tuple(name for name in sorted({*before, *now}) if before.get(name) != now.get(name))
