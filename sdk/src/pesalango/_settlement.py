@@ -165,7 +165,6 @@ class Settling:
             if is_gone:
                 raise
             # Somebody else has sent it too, and that sending may have arrived.
-            del error
             return (yield Ask("find", (intent.platform, intent.key)))
         except RefusedError as error:
             closing = _refuse(error)
