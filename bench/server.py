@@ -97,16 +97,34 @@ class Server:
         self.database = database
         self.source = source
         self.log_start = log_start
+        self._has_its_port = False
 
     def is_ready(self) -> bool:
-        """Raises ProductError when the process has ended."""
+        """Whether this very server can take payments. Raises ProductError when it has ended."""
         if self.process.poll() is not None:
             raise ProductError(f"pesalango-server ended: status {self.process.returncode}")
+        if not self._is_told_ready():
+            return False
+        if not self._has_its_port:
+            # Until this server listens, another program may have taken the port, and answer.
+            self._has_its_port = self._listens()
+            return self._has_its_port and self._is_told_ready()
+        return True
+
+    def _is_told_ready(self) -> bool:
         try:
             status, _ = call("GET", f"http://127.0.0.1:{self.port}/health/ready", seconds_max=5.0)
         except ProductError:
             return False
         return status == 200
+
+    def _listens(self) -> bool:
+        """Whether the process itself listens at its port."""
+        with contextlib.suppress(psutil.NoSuchProcess):
+            for connection in psutil.Process(self.process.pid).net_connections("tcp4"):
+                if connection.status == psutil.CONN_LISTEN and connection.laddr.port == self.port:
+                    return True
+        return False
 
     def wait_until_ready(self) -> None:
         deadline = time.monotonic() + START_SECONDS_MAX

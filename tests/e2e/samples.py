@@ -23,10 +23,18 @@ import msgspec
 import psutil
 
 from tests.e2e.http_client import call
-from tests.e2e.server import END_TIMEOUT_S, make_environment, wait_until, wait_until_gone
+from tests.e2e.server import (
+    END_TIMEOUT_S,
+    find_ports,
+    make_environment,
+    wait_until,
+    wait_until_gone,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 TIMEOUT_S = 60.0
+PORT_TRIES = 5
+"""For a sample that is told ports that were free: others may be quicker to take them."""
 
 _SAMPLE = re.compile(
     r"<!-- (?P<kind>runs|file|stays): (?P<name>.+?) -->\n"
@@ -140,13 +148,20 @@ def leave_running(
             start_new_session=True,
         )
 
+    def is_told_ready() -> bool:
+        with contextlib.suppress(OSError):
+            return call("GET", f"http://127.0.0.1:{port}/health/ready", timeout_s=2.0)[0] == 200
+        return False
+
     def is_ready() -> bool:
         if process.poll() is not None:
             said = log_path.read_text("utf-8", "replace")
             raise (PortTaken if "Address already in use" in said else AssertionError)(said)
-        with contextlib.suppress(OSError):
-            return call("GET", f"http://127.0.0.1:{port}/health/ready", timeout_s=2.0)[0] == 200
-        return False
+        if not is_told_ready():
+            return False
+        # Before the sample listens the answer may be that of a server of another test.
+        started = psutil.Process(process.pid)
+        return port in find_ports([started, *started.children(recursive=True)]) and is_told_ready()
 
     family: list[psutil.Process] = []
     try:

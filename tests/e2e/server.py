@@ -41,6 +41,9 @@ _POLL_S = 0.02
 _PORT_TRIES = 5
 
 
+DatabaseName = Literal["sandbox", "openapi", "platform"]
+
+
 class Place(msgspec.Struct, frozen=True):
     """How to call one environment, as `credentials.json` says."""
 
@@ -82,6 +85,25 @@ def find_free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
     return port
+
+
+@contextlib.contextmanager
+def keep_port_silent() -> Iterator[int]:
+    """A port at which nobody answers, nor can while this lasts."""
+    with socket.socket() as kept:
+        kept.bind(("127.0.0.1", 0))
+        yield kept.getsockname()[1]
+
+
+def find_ports(processes: Iterable[psutil.Process]) -> set[int]:
+    """Where the processes themselves listen; what answers at a port may be another's."""
+    ports = set()
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+            for connection in process.net_connections("tcp"):
+                if connection.status == psutil.CONN_LISTEN:
+                    ports.add(connection.laddr.port)
+    return ports
 
 
 def is_gone(process: psutil.Process) -> bool:
@@ -164,6 +186,7 @@ class Server:
         self._prefix = list(prefix)
         self._process: subprocess.Popen[bytes] | None = None
         self._seen: dict[int, psutil.Process] = {}
+        self._has_its_port = False
 
     def __enter__(self) -> Self:
         return self
@@ -205,8 +228,9 @@ class Server:
         raise ServerEnded(self.read_log_end())
 
     def launch(self, port: int) -> None:
-        """Start it, and wait for nothing."""
+        """Start it, and wait for nothing; at port 0 it listens where nobody looks for it."""
         self.port = port
+        self._has_its_port = False
         command = [*self._prefix, *self._program, self._command, "--data-dir", str(self.data_dir)]
         if self._command == "up":
             command += ["--port", str(port)]
@@ -243,7 +267,17 @@ class Server:
         wait_until(is_ready, timeout_s=timeout_s, what="/health/ready")
 
     def is_ready(self) -> bool:
-        """What `/health/ready` says; no answer is a no."""
+        """What `/health/ready` of this very server says; no answer is a no."""
+        if not self._is_told_ready():
+            return False
+        if not self._has_its_port:
+            # Free ports are found by many at once: as long as this server has not come so far,
+            # the answer may be that of another one, which was quicker to take the port.
+            self._has_its_port = self.port in self.find_ports()
+            return self._has_its_port and self._is_told_ready()
+        return True
+
+    def _is_told_ready(self) -> bool:
         try:
             status, _ = call(
                 "GET",
@@ -282,6 +316,10 @@ class Server:
             return []
         self._seen.update((process.pid, process) for process in family)
         return [process for process in family if not is_gone(process)]
+
+    def find_ports(self) -> set[int]:
+        """Where it listens, by what the operating system says; empty for one that has ended."""
+        return find_ports(self.find_family()[:1])
 
     def find_workers(self) -> list[psutil.Process]:
         """Those that serve HTTP, each with the Python of the engine process."""
@@ -351,17 +389,18 @@ class Server:
             *arguments, timeout_s=AUDIT_TIMEOUT_S, environment=changes, prefix=self._prefix
         )
 
-    def open_books(self) -> contextlib.AbstractContextManager[Ask]:
-        """The sandbox's database at one moment, past the server; PostgreSQL's must run."""
+    def open_books(self, name: DatabaseName = "sandbox") -> contextlib.AbstractContextManager[Ask]:
+        """One of its databases at one moment, past the server; PostgreSQL's must run."""
+        schema = f"pesalango_{name}"
         if self._database is None:
-            return open_sqlite_books(self.data_dir / "sandbox.db")
+            return open_sqlite_books(self.data_dir / f"{name}.db")
         if self._database != "postgres":
-            return open_postgres_books(self._database)
+            return open_postgres_books(self._database, schema=schema)
         from pesalango_server.storage.bundled import find_running_url
 
         url = find_running_url(self.data_dir / "postgres")
         assert url is not None, "the bundled PostgreSQL does not run"
-        return open_postgres_books(url)
+        return open_postgres_books(url, schema=schema)
 
     def read_log(self) -> str:
         return self.log_path.read_text(encoding="utf-8", errors="replace")

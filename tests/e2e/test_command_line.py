@@ -18,7 +18,7 @@ import pytest
 from pesalango_server.applications.platform_keys import encode_public_key, make_platform_key
 from pesalango_server.gateway.operations import ROUTED
 from tests.e2e.merchant import Merchant
-from tests.e2e.server import Server, find_command, find_free_port, make_environment, run_command
+from tests.e2e.server import Server, find_command, keep_port_silent, make_environment, run_command
 
 MARKET = ("--market", "vodacomTZN")
 TIMEOUT_S = 60.0
@@ -661,10 +661,11 @@ def test_credentials_that_are_none_are_named(tmp_path: Path) -> None:
 
 
 def test_a_server_that_is_not_there_is_named() -> None:
-    url = f"http://127.0.0.1:{find_free_port()}"
-    environment = {"PESALANGO_ADMIN_URL": url, "PESALANGO_ADMIN_TOKEN": "t"}
+    with keep_port_silent() as port:
+        url = f"http://127.0.0.1:{port}"
+        environment = {"PESALANGO_ADMIN_URL": url, "PESALANGO_ADMIN_TOKEN": "t"}
 
-    failure = read_failure(run_command("health", environment=environment))
+        failure = read_failure(run_command("health", environment=environment))
 
     assert failure.startswith(f"no server answers at {url}/admin/v1")
 

@@ -16,7 +16,7 @@ import pytest
 from tests.e2e.books import find_violations, read_books
 from tests.e2e.load import Load, Parties, Record
 from tests.e2e.merchant import Merchant
-from tests.e2e.server import Server, find_free_port, wait_until, wait_until_gone
+from tests.e2e.server import Server, wait_until, wait_until_gone
 from tests.e2e.small_disk import ServerOnDisk, SmallDisk, find_obstacle
 from tests.e2e.trial import QUICK, find_lies
 
@@ -222,7 +222,7 @@ def test_a_start_on_a_full_disk_fails_with_one_clear_sentence(
     with ServerOnDisk(
         disk, log_path=tmp_path / "log", database=database, settings=SETTINGS
     ) as server:
-        server.launch(find_free_port())
+        server.launch(0)
         wait_until(lambda: server.exit_status is not None, timeout_s=30, what="the server's end")
         assert server.exit_status == 1
         said = server.read_log()
@@ -242,7 +242,7 @@ def test_a_second_start_on_a_full_disk_fails_with_one_clear_sentence_and_the_thi
         before = server.credentials
         server.stop()
         disk.fill()
-        server.launch(find_free_port())
+        server.launch(0)
         wait_until(lambda: server.exit_status is not None, timeout_s=30, what="the server's end")
         assert server.exit_status == 1
         assert "Traceback" not in server.read_log()

@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from pesalango_server.applications.platform_keys import encode_public_key, make_platform_key
 from tests.e2e.merchant import Admin, Merchant
-from tests.e2e.server import Server, ServerEnded, find_free_port, run_command, wait_until
+from tests.e2e.server import Server, ServerEnded, keep_port_silent, run_command, wait_until
 
 MARKETS = {"vodafoneGHA", "vodacomTZN", "vodacomLES", "vodacomDRC", "vodacomMOZ"}
 
@@ -169,7 +169,7 @@ def assert_one_sentence(text: str) -> None:
 def test_a_second_server_on_the_same_directory_is_told_who_holds_it(server: Server) -> None:
     before = (server.data_dir / "credentials.json").read_bytes()
 
-    refused = run_command("up", "--data-dir", str(server.data_dir), "--port", str(find_free_port()))
+    refused = run_command("up", "--data-dir", str(server.data_dir), "--port", "0")
 
     assert refused.returncode != 0
     told = refused.stdout + refused.stderr
@@ -216,25 +216,20 @@ def test_a_schema_of_a_newer_program_is_one_clear_sentence(tmp_path: Path) -> No
 
 def test_who_can_connect_finds_the_credentials(tmp_path: Path) -> None:
     with Server(tmp_path / "var", settings={"PESALANGO_PLATFORM_KEY_BITS": "2048"}) as server:
-        port = find_free_port()
-        server.launch(port)
+        server.launch(0)
 
-        def can_connect() -> bool:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
-                return True
-            return False
-
-        wait_until(can_connect, timeout_s=30, what="an open port")
+        wait_until(lambda: bool(server.find_ports()), timeout_s=30, what="an open port")
+        (port,) = server.find_ports()
+        socket.create_connection(("127.0.0.1", port)).close()
         assert read_plainly(server)["base_url"] == f"http://127.0.0.1:{port}"
+        server.port = port
         server.wait_until_ready()
 
 
 def test_a_data_directory_that_cannot_be_made_is_one_clear_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way", encoding="utf-8")
 
-    refused = run_command(
-        "up", "--data-dir", str(tmp_path / "file" / "var"), "--port", str(find_free_port())
-    )
+    refused = run_command("up", "--data-dir", str(tmp_path / "file" / "var"), "--port", "0")
 
     assert refused.returncode != 0
     assert_one_sentence(refused.stdout + refused.stderr)
@@ -242,11 +237,12 @@ def test_a_data_directory_that_cannot_be_made_is_one_clear_sentence(tmp_path: Pa
 
 
 def test_a_database_that_does_not_answer_is_one_clear_sentence(tmp_path: Path) -> None:
-    url = f"postgresql://nobody@127.0.0.1:{find_free_port()}/none"
+    with keep_port_silent() as port:
+        url = f"postgresql://nobody@127.0.0.1:{port}/none"
 
-    refused = run_command(
-        "up", "--data-dir", str(tmp_path / "var"), "--port", "0", "--database", url
-    )
+        refused = run_command(
+            "up", "--data-dir", str(tmp_path / "var"), "--port", "0", "--database", url
+        )
 
     assert refused.returncode != 0
     assert_one_sentence(refused.stdout + refused.stderr)

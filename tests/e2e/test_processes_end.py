@@ -14,7 +14,7 @@ from tests.e2e.broken_disk_server import BROKEN_DISK_VARIABLE
 from tests.e2e.http_client import Unanswered
 from tests.e2e.load import Fate, Record
 from tests.e2e.merchant import Merchant, Payment, make_reference
-from tests.e2e.server import Server, find_free_port, wait_until
+from tests.e2e.server import Server, wait_until
 from tests.e2e.trial import ANSWERS_BEFORE_KILL, QUICK, SETTINGS, Trial
 
 pytestmark = pytest.mark.slow
@@ -211,7 +211,7 @@ def test_a_first_start_that_is_killed_half_way_is_finished_by_the_second(
 ) -> None:
     steps = FIRST_STEPS if database is None else FIRST_STEPS_OF_POSTGRES
     with Server(tmp_path / "data", database=database, settings=SETTINGS) as server:
-        server.launch(find_free_port())
+        server.launch(0)
         wait_until(
             lambda: bool(server.find_family()) and steps[step](server), timeout_s=30, what=step
         )

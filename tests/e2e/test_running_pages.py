@@ -2,7 +2,7 @@
 
 import contextlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -10,7 +10,9 @@ import pytest
 from pesalango_server.settings import Settings, environment_name
 from pesalango_server.storage.bundled import find_bundled_program
 from tests.e2e.samples import (
+    PORT_TRIES,
     ROOT,
+    PortTaken,
     Sample,
     find_samples,
     leave_running,
@@ -33,10 +35,7 @@ class Operator:
 
     def __init__(self, folder: Path, places: Mapping[str, str]) -> None:
         self._folder = folder
-        self.port = find_free_port()
         self._places = {
-            "127.0.0.1:8080": f"127.0.0.1:{self.port}",
-            "127.0.0.1:8081": f"127.0.0.1:{find_free_port()}",
             "/var/lib/pesalango": str(folder / "data"),
             "/var/backups/pesalango": str(folder / "backups"),
             **places,
@@ -52,11 +51,31 @@ class Operator:
         """What a sample prints."""
         return run_sample(self._find(name), self._folder, environment=self._environment)
 
-    def leave_running(self, name: str) -> contextlib.AbstractContextManager[None]:
-        """A sample that runs until it is told to stop, ready to take payments meanwhile."""
-        return leave_running(
-            self._find(name), self._folder, port=self.port, environment=self._environment
-        )
+    @contextlib.contextmanager
+    def leave_running(self, name: str) -> Iterator[None]:
+        """A sample that runs until it is told to stop, ready to take payments meanwhile.
+
+        Its ports are those of the samples that follow as well.
+        """
+        with contextlib.ExitStack() as stack:
+            for _ in range(PORT_TRIES):
+                port = self._choose_ports()
+                running = leave_running(
+                    self._find(name), self._folder, port=port, environment=self._environment
+                )
+                with contextlib.suppress(PortTaken):
+                    stack.enter_context(running)
+                    break
+            else:
+                pytest.fail("every port was taken meanwhile")
+            yield
+
+    def _choose_ports(self) -> int:
+        """The one that takes payments."""
+        port = find_free_port()
+        self._places["127.0.0.1:8080"] = f"127.0.0.1:{port}"
+        self._places["127.0.0.1:8081"] = f"127.0.0.1:{find_free_port()}"
+        return port
 
     def _find(self, name: str) -> Sample:
         return SAMPLES[name].with_places(self._places)

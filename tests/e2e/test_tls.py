@@ -17,6 +17,7 @@ from pesalango import NotSentError
 from tests.e2e.http_client import Connection, NotSent, call
 from tests.e2e.merchant import Merchant, Payment, make_reference
 from tests.e2e.samples import (
+    PORT_TRIES,
     PortTaken,
     find_samples,
     leave_running,
@@ -26,7 +27,6 @@ from tests.e2e.samples import (
 from tests.e2e.server import Server, find_free_port, run_command, wait_until
 from tests.sdk.callers import KINDS, PAYMENT, Caller, Kind
 
-PORT_TRIES = 5
 SAMPLES = {sample.name: sample for sample in find_samples("docs/running/tls.md")}
 
 OPERATOR = "openapi.m-pesa.com"

@@ -11,6 +11,7 @@ from pesalango._model import Environment
 class _Place(msgspec.Struct, frozen=True):
     public_key: str
     api_key: str
+    service_provider_code: str = ""
 
 
 class _Content(msgspec.Struct, frozen=True):
@@ -27,6 +28,8 @@ class Credentials(msgspec.Struct, frozen=True):
     api_key: str
     public_key: str
     certificate_file: str | None
+    service_provider_code: str
+    """An organisation that the application acts for; empty where the file names none."""
 
     def __repr__(self) -> str:
         return f"Credentials({self.base_url!r})"
@@ -51,4 +54,5 @@ def read_credentials(path: str | Path, environment: Environment) -> Credentials:
         api_key=place.api_key,
         public_key=place.public_key,
         certificate_file=content.certificate_file or None,
+        service_provider_code=place.service_provider_code,
     )

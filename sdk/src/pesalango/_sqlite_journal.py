@@ -260,19 +260,21 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _prepare(connection: sqlite3.Connection) -> None:
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
+    # Looked at before anything is changed: it may be somebody else's.
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version == 0:
         (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         if tables:
             raise JournalError("it is a database, but no journal of payments")
-        connection.executescript(
-            f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;"
-        )
     elif version != _VERSION:
         raise JournalError(
             f"it has the form {version}; this version of pesalango knows the form {_VERSION}"
+        )
+    connection.execute("PRAGMA journal_mode = WAL")
+    if version == 0:
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.executescript(
+            f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;"
         )
 
 

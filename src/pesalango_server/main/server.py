@@ -1,6 +1,7 @@
 """The engine process: engines, listening sockets, workers; from start to clean end."""
 
 import contextlib
+import importlib
 import os
 import queue
 import signal
@@ -25,7 +26,6 @@ from pesalango_server.main.engines import EngineUnit
 from pesalango_server.main.failures import ServerFailed
 from pesalango_server.main.interpreter import settle_garbage_collector
 from pesalango_server.main.plan import FacePlan, TlsPlan, WorkerPlan, send_plan
-from pesalango_server.main.worker import run_worker
 from pesalango_server.settings import ListenAddress, Settings
 from pesalango_server.storage.address import DatabaseAddress
 from pesalango_server.telemetry import NowAndThen, forget_process
@@ -69,17 +69,19 @@ class Listener:
             self.socket.bind((host, port))
         except OSError as error:
             self.socket.close()
-            raise ServerFailed(
-                f"cannot listen on {host} port {port}: {error.strerror}; "
-                "stop what uses it, or choose another port"
-            ) from error
+            raise _make_listen_failure(host, port, error) from error
         self.port: int = self.socket.getsockname()[1]
         self.host, self.is_tls = host, address.is_tls
         self.serves_gateway, self.serves_admin, self.is_exposed = gateway, admin, is_exposed
 
     def listen(self) -> None:
-        """Let callers connect; before, the port is only kept."""
-        self.socket.listen(2048)
+        """Let callers connect; before, the port is only kept. Raises `ServerFailed`."""
+        try:
+            self.socket.listen(2048)
+        except OSError as error:
+            # Linux lets two servers keep one port as long as neither listens: started at the same
+            # moment, the slower of them is told here.
+            raise _make_listen_failure(self.host, self.port, error) from error
 
     def make_plan(self, descriptor: int) -> FacePlan:
         """What a worker does at this socket, which it has as `descriptor`."""
@@ -100,6 +102,13 @@ class Listener:
         """The address by another name of the host."""
         bracketed = f"[{host}]" if ":" in host else host
         return f"{'https' if self.is_tls else 'http'}://{bracketed}:{self.port}"
+
+
+def _make_listen_failure(host: str, port: int, error: OSError) -> ServerFailed:
+    return ServerFailed(
+        f"cannot listen on {host} port {port}: {error.strerror}; "
+        "stop what uses it, or choose another port"
+    )
 
 
 class Server:
@@ -148,6 +157,10 @@ class Server:
     def start(self, engines: Sequence[EngineUnit]) -> None:
         """Start engines and workers. Raises `ServerFailed`."""
         self._engines = engines
+        if not self._settings.workers:
+            # What serves HTTP is imported where it runs alone: it is half of all that a start
+            # imports. Before the collector is settled, which spares what is there by then.
+            importlib.import_module("pesalango_server.main.worker")
         settle_garbage_collector()
         raise_limit(
             self._settings, bounds=len({listener.serves_gateway for listener in self._listeners})
@@ -185,6 +198,8 @@ class Server:
         self._worker_within.start()
 
     def _run_worker_within(self, worker_plan: WorkerPlan) -> None:
+        from pesalango_server.main.worker import run_worker  # noqa: PLC0415
+
         try:
             run_worker(worker_plan, self._clock)
         except Exception as error:

@@ -1,27 +1,22 @@
 """The command `pesalango`. What it is made of comes with the extra `cli`."""
 
-import importlib
 import sys
 
-from pesalango._version import __version__
-
 PROGRAM = "pesalango"
+USAGE = 2
+"""The exit status of whoever has to change the call, or the installation, before it can work."""
 
 
 def main() -> None:
-    """Run the command; without the extra, say in one sentence what is missing (status 1)."""
+    """Run the command. Exit status: 0 done, 1 refused, 2 usage or settings, 3 outcome unknown."""
     try:
-        typer = importlib.import_module("typer")
+        import rich  # noqa: F401, PLC0415 - it is the extra that is asked for
+        import typer  # noqa: F401, PLC0415
     except ModuleNotFoundError:
         print(
             f"{PROGRAM}: the command needs the extra: pip install 'pesalango[cli]'", file=sys.stderr
         )
-        sys.exit(1)
-    app = typer.Typer(name=PROGRAM, add_completion=False, rich_markup_mode=None)
-    app.command()(_print_version)
-    app()
+        sys.exit(USAGE)
+    from pesalango.cli.app import run  # noqa: PLC0415 - it needs what was looked for above
 
-
-def _print_version() -> None:
-    """Print the client's version."""
-    print(f"{PROGRAM} {__version__}")
+    sys.exit(run(sys.argv[1:]))

@@ -1,0 +1,253 @@
+"""The journal's file: shared by threads, tasks and processes, readable by nobody else, never guessed at."""
+
+import asyncio
+import os
+import sqlite3
+import stat
+import subprocess
+import sys
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from pesalango import Client, Closing, Intent, JournalError, SqliteJournal
+from pesalango._journal_tasks import JournalTasks
+
+PLATFORM = "a" * 32
+
+
+def make_intent(number: int, *, key: str = "") -> Intent:
+    return Intent(
+        platform=PLATFORM,
+        key=key or f"order-{number}",
+        sender="b" * 16,
+        operation="b2c_payment",
+        body={"input_Amount": "10", "input_ThirdPartyConversationID": f"{number:032}"},
+        created_at=datetime.fromtimestamp(1_700_000_000 + number, UTC),
+    )
+
+
+CLOSING = Closing(
+    state="completed", code="INS-0", transaction_id="5fT0kQ2mBx7L", closed_at=datetime.now(UTC)
+)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "below" / "journal.db"
+
+
+def test_an_intent_is_there_after_the_journal_was_opened_again(path: Path) -> None:
+    with SqliteJournal(path) as journal:
+        assert journal.begin(make_intent(1)) == make_intent(1)
+        journal.begin(make_intent(2))
+        closed = journal.close_intent(PLATFORM, "order-2", CLOSING, sendings=None)
+        assert closed is not None
+        assert closed.closing == CLOSING
+    with SqliteJournal(path) as again:
+        assert again.find(PLATFORM, "order-1") == make_intent(1)
+        assert again.list_open(PLATFORM) == [make_intent(1)]
+        assert again.find(PLATFORM, "order-2") == closed
+        assert again.find("c" * 32, "order-1") is None
+
+
+def test_the_first_intent_of_a_key_stays(path: Path) -> None:
+    with SqliteJournal(path) as journal:
+        journal.begin(make_intent(1))
+        assert journal.begin(make_intent(2, key="order-1")) == make_intent(1)
+
+
+def test_a_closing_and_a_removal_depend_on_who_has_sent(path: Path) -> None:
+    with SqliteJournal(path) as journal:
+        journal.begin(make_intent(1))
+        counted = journal.count_sending(PLATFORM, "order-1")
+        assert counted is not None
+        assert counted.sendings == 2
+        still = journal.close_intent(PLATFORM, "order-1", CLOSING, sendings=1)
+        assert still is not None
+        assert still.closing is None
+        assert not journal.forget(PLATFORM, "order-1", sendings=1)
+        assert journal.close_intent(PLATFORM, "order-1", CLOSING, sendings=2) is not None
+        # What is closed is closed for good.
+        assert not journal.forget(PLATFORM, "order-1", sendings=2)
+        counted = journal.count_sending(PLATFORM, "order-1")
+        assert counted is not None
+        assert (counted.sendings, counted.closing) == (2, CLOSING)
+        assert journal.count_sending(PLATFORM, "nobody's") is None
+
+
+def test_what_is_open_comes_oldest_first(path: Path) -> None:
+    with SqliteJournal(path) as journal:
+        for number in (3, 1, 2):
+            journal.begin(make_intent(number))
+        assert [intent.key for intent in journal.list_open(PLATFORM)] == [
+            "order-1",
+            "order-2",
+            "order-3",
+        ]
+
+
+def test_nobody_else_may_read_the_file(path: Path) -> None:
+    before = os.umask(0)
+    try:
+        with SqliteJournal(path) as journal:
+            journal.begin(make_intent(1))
+            modes = {one.name: stat.S_IMODE(one.stat().st_mode) for one in path.parent.iterdir()}
+    finally:
+        os.umask(before)
+    assert len(modes) == 4, modes  # the file, its log, the log's index, the lock
+    assert set(modes.values()) == {0o600}
+
+
+def test_threads_share_a_journal(path: Path) -> None:
+    kept: list[Intent] = []
+    start = threading.Barrier(16)
+
+    def keep(number: int) -> None:
+        start.wait(10)
+        kept.append(journal.begin(make_intent(number, key=f"order-{number % 4}")))
+
+    with SqliteJournal(path) as journal:
+        threads = [threading.Thread(target=keep, args=(number,)) for number in range(16)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+        found = {intent.key: intent for intent in journal.list_open(PLATFORM)}
+    assert len(found) == 4
+    assert len(kept) == 16
+    assert all(found[intent.key] == intent for intent in kept)
+
+
+def test_tasks_share_a_journal(path: Path) -> None:
+    async def keep_all() -> list[Intent]:
+        with SqliteJournal(path) as journal:
+            tasks = JournalTasks(journal)
+            try:
+                keeping = [tasks.begin(make_intent(number)) for number in range(200)]
+                await asyncio.gather(*keeping)
+                return list(await tasks.list_open(PLATFORM))
+            finally:
+                await tasks.close()
+
+    assert len(asyncio.run(keep_all())) == 200
+
+
+WRITER = """
+import sys
+from datetime import UTC, datetime
+from pesalango import Intent, SqliteJournal
+
+journal, name = SqliteJournal(sys.argv[1]), sys.argv[2]
+for number in range(100):
+    identity = f"{name}{number:0{32 - len(name)}}"
+    journal.begin(Intent(platform="a" * 32, key=f"order-{number}", sender="b" * 16,
+        operation="b2c_payment", body={"input_ThirdPartyConversationID": identity},
+        created_at=datetime.now(UTC)))
+    journal.count_sending("a" * 32, f"order-{number}")
+"""
+
+
+def test_processes_share_a_journal(path: Path) -> None:
+    writers = [
+        subprocess.Popen([sys.executable, "-c", WRITER, path, name], stderr=subprocess.PIPE)
+        for name in ("x", "y", "z")
+    ]
+    for writer in writers:
+        _, said = writer.communicate(timeout=60)
+        assert writer.returncode == 0, said
+    with SqliteJournal(path) as journal:
+        found = journal.list_open(PLATFORM)
+    # Each key was kept once, whoever was first, and nobody's sending was forgotten.
+    assert len(found) == 100
+    assert {intent.sendings for intent in found} == {4}
+    with sqlite3.connect(path) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    connection.close()
+
+
+FORKER = """
+import os, sys
+from datetime import UTC, datetime
+from pesalango import Intent, SqliteJournal
+
+journal = SqliteJournal(sys.argv[1])
+def keep(name):
+    journal.begin(Intent(platform="a" * 32, key=name, sender="b" * 16, operation="b2c_payment",
+        body={"input_ThirdPartyConversationID": name * 32}, created_at=datetime.now(UTC)))
+keep("p")
+child = os.fork()
+if child == 0:
+    keep("c")
+    journal.close()
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+keep("q")
+print(len(journal.list_open("a" * 32)))
+"""
+
+
+def test_a_forked_process_opens_the_journal_for_itself(path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FORKER, path], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout == "3\n"
+
+
+def test_a_file_that_is_no_journal_is_left_alone(tmp_path: Path) -> None:
+    text = tmp_path / "notes.txt"
+    text.write_text("not a database, and more than sixteen bytes of it" * 10, encoding="utf-8")
+    other = tmp_path / "shop.db"
+    with sqlite3.connect(other) as connection:
+        connection.execute("CREATE TABLE orders (id)")
+    connection.close()
+    later = tmp_path / "later.db"
+    with sqlite3.connect(later) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    for path, reason in (
+        (text, "not a database"),
+        (other, "no journal of payments"),
+        (later, "the form 99"),
+        (tmp_path, "directory|open"),
+    ):
+        before = path.read_bytes() if path.is_file() else b""
+        with pytest.raises(JournalError, match=reason) as refused, SqliteJournal(path) as journal:
+            journal.begin(make_intent(1))
+        assert str(path) in str(refused.value)
+        assert before == (path.read_bytes() if path.is_file() else b"")
+
+
+def test_a_journal_that_cannot_be_written_lets_nothing_be_sent(path: Path) -> None:
+    path.parent.mkdir()
+    path.parent.chmod(0o500)
+    journal = SqliteJournal(path.parent / "new.db" if os.geteuid() else Path("/proc/journal.db"))
+    try:
+        with pytest.raises(JournalError, match="cannot be used"):
+            journal.begin(make_intent(1))
+    finally:
+        path.parent.chmod(0o700)
+
+
+def test_without_a_path_the_journal_lies_with_the_users_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    from tests.sdk.scripted_gateway import ScriptedGateway
+
+    with (
+        ScriptedGateway() as gateway,
+        Client(
+            base_url=gateway.base_url,
+            api_key=gateway.api_key,
+            public_key=gateway.public_key,
+            market="vodafoneGHA",
+        ) as client,
+    ):
+        payment = client.payments.reverse(
+            key="back", transaction_id="5fT0kQ2mBx7L", service_provider_code="ORG001"
+        )
+        assert client.payments.find("back") == payment
+    assert (tmp_path / "pesalango" / "journal.db").is_file()
