@@ -76,7 +76,8 @@ def render_client_markdown() -> str:
     parts += [CALLS, f"{_describe(calls)}\n"]
     parts += _render_methods(calls, level=3, variable="client")
     parts.append(RESULTS)
-    for result in [pesalango.Payment, *_list_results()]:
+    parts += _render_struct(pesalango.Payment)
+    for result in _list_results():
         parts += _render_struct(result)
     parts += ["### Market\n", *_render_struct(pesalango.Market)[1:], _render_markets()]
     parts.append(JOURNAL)
