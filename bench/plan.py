@@ -35,6 +35,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     growth_start: int = 10_000
     growth_end_sqlite: int
     growth_end_postgres: int
+    client_calls: int
+    """Of each side in a round."""
+    client_payments: int = 1_000
+    """Of each side in a round, and of those whose syncs are counted."""
+    client_imports: int
 
 
 SHORT = Plan(
@@ -47,6 +52,8 @@ SHORT = Plan(
     memory_payments=100_000,
     growth_end_sqlite=200_000,
     growth_end_postgres=100_000,
+    client_calls=1_500,
+    client_imports=5,
 )
 FULL = Plan(
     rounds=5,
@@ -58,6 +65,8 @@ FULL = Plan(
     memory_payments=1_000_000,
     growth_end_sqlite=10_000_000,
     growth_end_postgres=1_000_000,
+    client_calls=10_000,
+    client_imports=21,
 )
 
 
@@ -99,6 +108,10 @@ QUESTION_HOT_ROW = "P2 on a hot row"
 QUESTION_MARKETS = "Five markets"
 QUESTION_MEMORY = "Memory"
 QUESTION_OVERLOAD = "Overload"
+QUESTION_CLIENT_CALL = "Python client, a call"
+QUESTION_CLIENT_ASYNC_CALL = "Python client, a call of a task"
+QUESTION_CLIENT_BULK = "Python client, payments in bulk"
+QUESTION_CLIENT_IMPORT = "Python client, import"
 QUESTION_FLOOD_KNOWN = "Flood, beside known ciphertexts"
 QUESTION_FLOOD_FRESH = "Flood, beside fresh ciphertexts"
 
@@ -118,6 +131,12 @@ SETTLED = "seconds until nobody notices any more"
 GROWN = "MB of all processes more at the end of a round"
 UNDISTURBED, FLOODED = "payments alone", "beside a flood"
 SHORT_LEDGER, LONG_LEDGER = "payments into a short ledger", "into a long one"
+BARE_CALL, CLIENT_CALL = "httpx2.Client", "Client"
+BARE_ASYNC_CALL, CLIENT_ASYNC_CALL = "httpx2.AsyncClient", "AsyncClient"
+BARE_BULK, CLIENT_BULK = "a bare loop of httpx2", "payments with keys in a journal"
+SYNCS = "syncs of the journal a payment, one at a time"
+IMPORT_PACKAGES, IMPORT_CLIENT = "the packages that it needs", "pesalango"
+IMPORT_MS = "ms of a fresh interpreter for importing pesalango"
 
 MEMORY_AFTER = "MB of all processes after a million payments"
 MEMORY_PAYMENTS = 1_000_000
@@ -205,4 +224,25 @@ TARGETS = (
         decimals=0,
     ),
     *_list_floors(QUESTION_MARKETS, ALL_MARKETS, ONE_MARKET, 0.8),
+    *(
+        Target(question=question, figure=name_ratio(label, to), bound=1.3, is_floor=False)
+        for question, label, to in (
+            (QUESTION_CLIENT_CALL, CLIENT_CALL, BARE_CALL),
+            (QUESTION_CLIENT_ASYNC_CALL, CLIENT_ASYNC_CALL, BARE_ASYNC_CALL),
+        )
+    ),
+    Target(
+        question=QUESTION_CLIENT_BULK,
+        figure=name_ratio(CLIENT_BULK, BARE_BULK),
+        bound=0.8,
+        is_floor=True,
+    ),
+    Target(question=QUESTION_CLIENT_BULK, figure=SYNCS, bound=2.0, is_floor=False),
+    Target(
+        question=QUESTION_CLIENT_IMPORT,
+        figure=IMPORT_MS,
+        bound=150.0,
+        is_floor=False,
+        decimals=0,
+    ),
 )

@@ -21,6 +21,7 @@ from bench.against import measure_against
 from bench.books import add_customers, check_audit
 from bench.calibration import calibrate
 from bench.ciphertexts import measure_ciphertexts
+from bench.client import measure_client
 from bench.comparison import Comparison
 from bench.directory import DEFAULT_DIRECTORY, REPOSITORY, make_directory
 from bench.engines import measure_engines
@@ -63,10 +64,10 @@ from pesalango_server.storage.bundled import BundledPostgresError
 BUSY_PERCENT_MAX = 5.0
 QUESTIONS = (
     *("P1", "P2", "P3", "P3b", "P4", "P7"),
-    *("operations", "engines", "hot-row", "markets", "memory", "overload", "against"),
+    *("operations", "engines", "hot-row", "markets", "memory", "overload", "client", "against"),
 )
 
-SHORT_QUESTIONS = ("P1", "P2", "P3", "P7")
+SHORT_QUESTIONS = ("P1", "P2", "P3", "P7", "client")
 """Those of a short run, which somebody waits for."""
 ON_EITHER = {"operations", "markets", "memory"}
 ON_SQLITE = {"P1", "P3", "P3b", "P7", "overload", *ON_EITHER}
@@ -110,6 +111,10 @@ def measure_alone(
         say(question)
         with make_directory(directory / "growth") as place:
             results.add_comparison(question, measure_growth(place, database=database, plan=plan))
+    if "client" in questions:
+        with make_directory(directory / "client") as place:
+            for question, comparison in measure_client(place, plan):
+                results.add_comparison(question, comparison)
     if "against" in questions and reference is not None:
         say(f"against {reference}")
         with make_directory(directory / "against") as place:

@@ -21,6 +21,11 @@ settings.register_profile("here", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "here")
 
+# Servers and commands are started by the hundred. Where Python is told to leave no bytecode, as
+# images of containers often have it, each of them would compile every module again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
 CHILDREN_GONE_S = 5.0
 
 sys.addaudithook(guards.refuse_other_machines)

@@ -41,6 +41,9 @@ _POLL_S = 0.02
 _PORT_TRIES = 5
 
 
+DatabaseName = Literal["sandbox", "openapi", "platform"]
+
+
 class Place(msgspec.Struct, frozen=True):
     """How to call one environment, as `credentials.json` says."""
 
@@ -386,9 +389,7 @@ class Server:
             *arguments, timeout_s=AUDIT_TIMEOUT_S, environment=changes, prefix=self._prefix
         )
 
-    def open_books(
-        self, name: Literal["sandbox", "openapi", "platform"] = "sandbox"
-    ) -> contextlib.AbstractContextManager[Ask]:
+    def open_books(self, name: DatabaseName = "sandbox") -> contextlib.AbstractContextManager[Ask]:
         """One of its databases at one moment, past the server; PostgreSQL's must run."""
         schema = f"pesalango_{name}"
         if self._database is None:

@@ -25,7 +25,7 @@ from typing import Self
 import msgspec
 
 from tests.e2e.books import Ask, open_postgres_books, open_sqlite_books
-from tests.e2e.server import Credentials, Server
+from tests.e2e.server import Credentials, DatabaseName, Server
 
 _NAMESPACE = ("unshare", "--user", "--map-root-user", "--mount")
 _MOUNT = 'mount -t tmpfs -o mode=700,size="$1" tmpfs "$2"'
@@ -147,16 +147,16 @@ class ServerOnDisk(Server):
         return f"postgresql://pesalango@/postgres?{place}"
 
     @contextlib.contextmanager
-    def open_books(self) -> Iterator[Ask]:
+    def open_books(self, name: DatabaseName = "sandbox") -> Iterator[Ask]:
         """As `Server.open_books`, of a server that nobody calls at the moment."""
         data = self._disk.root / "data"
         if self._database == "postgres":
-            with open_postgres_books(self.find_url()) as ask:
+            with open_postgres_books(self.find_url(), schema=f"pesalango_{name}") as ask:
                 yield ask
             return
         # SQLite would look for the real place of the file, which is in another namespace.
         with tempfile.TemporaryDirectory() as copies:
-            for name in ("sandbox.db", "sandbox.db-wal"):
-                shutil.copyfile(data / name, Path(copies, name))
-            with open_sqlite_books(Path(copies, "sandbox.db")) as ask:
+            for file in (f"{name}.db", f"{name}.db-wal"):
+                shutil.copyfile(data / file, Path(copies, file))
+            with open_sqlite_books(Path(copies, f"{name}.db")) as ask:
                 yield ask

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 import pytest
 
+from pesalango import NotSentError
 from tests.e2e.http_client import Connection, NotSent, call
 from tests.e2e.merchant import Merchant, Payment, make_reference
 from tests.e2e.samples import (
@@ -24,6 +25,7 @@ from tests.e2e.samples import (
     run_sample,
 )
 from tests.e2e.server import Server, find_free_port, run_command, wait_until
+from tests.sdk.callers import KINDS, PAYMENT, Caller, Kind
 
 SAMPLES = {sample.name: sample for sample in find_samples("docs/running/tls.md")}
 
@@ -139,6 +141,25 @@ def test_a_payment_over_tls_is_taken_under_the_operators_host_name(
     merchant = Merchant(server.credentials, environment=environment, connection=connection)
     assert pay(merchant) == "INS-0"
     merchant.close()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_python_client_pays_over_tls_where_it_is_given_the_authority(
+    kind: Kind, server: Server, issued: Issued
+) -> None:
+    place = server.credentials.openapi
+    known = {
+        "base_url": f"https://localhost:{find_port(server, 2)}",
+        "api_key": place.api_key,
+        "public_key": place.public_key,
+        "market": "vodacomTZN",
+        "environment": "openapi",
+    }
+    with Caller(kind, **known, certificate_file=issued.authority) as caller:
+        assert caller.call("c2b_single_stage", **PAYMENT).response_code == "INS-0"
+    # Who does not know the authority hands nobody a secret: not even a session was asked for.
+    with Caller(kind, **known) as caller, pytest.raises(NotSentError, match="CERTIFICATE"):
+        caller.call("c2b_single_stage", **PAYMENT)
 
 
 def test_each_address_serves_what_is_safe_there(server: Server, issued: Issued) -> None:

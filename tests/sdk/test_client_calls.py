@@ -26,7 +26,7 @@ from pesalango import (
     ReversalResult,
 )
 from tests.e2e.merchant import make_reference
-from tests.e2e.server import Server, make_environment
+from tests.e2e.server import Server
 from tests.sdk.callers import END_TIMEOUT_S, KINDS, PAYMENT, Caller, Kind, get_class, known
 from tests.sdk.scripted_gateway import ScriptedGateway, answer, silence
 
@@ -199,43 +199,39 @@ def test_a_client_that_was_closed_opens_anew(connect: Connect) -> None:
     assert caller.pay().response_code == "INS-0"
 
 
+# --- on the wire ---------------------------------------------------------------------------------
+
+
 FORKING = """\
-import os, sys
+import json, os, sys
 from pesalango import Client
 
-client = Client.from_credentials(sys.argv[1], market="vodafoneGHA")
-payment = {payment!r}
-before = client.c2b_single_stage(**payment)
+known, payment = json.load(sys.stdin)
+client = Client(**known)
+client.c2b_single_stage(**payment, third_party_conversation_id="before")
 child = os.fork()
-after = client.c2b_single_stage(**payment)
-print(after.transaction_id, flush=True)
+name = "parent" if child else "child"
+client.c2b_single_stage(**payment, third_party_conversation_id=name)
 if child:
-    ended = os.waitpid(child, 0)[1]
-    print(client.c2b_single_stage(**payment).transaction_id, flush=True)
-    sys.exit(ended)
+    sys.exit(os.waitpid(child, 0)[1])
 client.close()
 """
 
 
-def test_a_forked_process_has_connections_of_its_own(server: Server) -> None:
+def test_a_forked_process_has_connections_of_its_own(gateway: ScriptedGateway) -> None:
     ended = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            FORKING.format(payment=PAYMENT),
-            server.data_dir / "credentials.json",
-        ],
+        [sys.executable, "-c", FORKING],
+        input=json.dumps([known(gateway), PAYMENT]),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=END_TIMEOUT_S,
         check=False,
-        env=make_environment({}),
     )
-    assert (ended.returncode, ended.stderr) == (0, "")
-    assert len(set(ended.stdout.split())) == 3
-
-
-# --- on the wire ---------------------------------------------------------------------------------
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
+    connections = {each.reference: each.connection for each in gateway.requests}
+    assert connections["before"] == connections["parent"] != connections["child"]
+    # It goes on with its parent's session.
+    assert [each.operation for each in gateway.requests].count("getSession/") == 1
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,6 @@ import sqlite3
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,17 +23,10 @@ from tests.e2e.server import Server
 from tests.sdk.cutting_proxy import CuttingProxy
 from tests.sdk.merchant_program import plan
 
-KILLS = int(os.environ.get("MERCHANT_KILLS", "100"))
+KILLS = int(os.environ.get("MERCHANT_KILLS", "60"))
 PROGRAMS = ("threads", "tasks")
 TIMEOUT_S = 500.0
 FATES = {"drop": 0.05, "cut": 0.06, "cut_half": 0.03, "delay": 0.05, "keep": 0.06}
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    with Server(tmp_path / "var", settings={"PESALANGO_PLATFORM_KEY_BITS": "2048"}) as server:
-        server.start()
-        yield server
 
 
 def start(
@@ -45,7 +37,7 @@ def start(
             *(sys.executable, "-m", "tests.sdk.merchant_program"),
             *("--base-url", base_url, "--journal", str(journal), "--orders", str(orders)),
             *("--credentials", str(server.data_dir / "credentials.json")),
-            *("--seed", f"{kind} of {KILLS}", "--kills", str(kills), "--kind", kind),
+            *("--seed", f"{kind} of {kills}", "--kills", str(kills), "--kind", kind),
         ],
         cwd=Path(__file__).parents[2],
         stdout=subprocess.PIPE,
@@ -63,24 +55,33 @@ def finish(program: Any) -> dict[str, int]:
 
 
 @pytest.mark.slow
-def test_no_payment_is_lost_or_made_twice(server: Server, tmp_path: Path) -> None:
-    journal, orders = tmp_path / "journal.db", 2 * KILLS
-    known = {"orders": orders, "server": server, "journal": journal}
-    with CuttingProxy(server.port, seed=KILLS, late_ms_max=400, delay_ms_max=500, **FATES) as proxy:
+@pytest.mark.parametrize(("database", "kills"), [(None, KILLS), ("postgres", KILLS // 5)])
+def test_no_payment_is_lost_or_made_twice(tmp_path: Path, database: str | None, kills: int) -> None:
+    settings = {"PESALANGO_PLATFORM_KEY_BITS": "2048"}
+    with Server(tmp_path / "var", database=database, settings=settings) as server:
+        server.start()
+        kill_and_judge(server, tmp_path, kills)
+
+
+def kill_and_judge(server: Server, tmp_path: Path, kills: int) -> None:
+    journal, orders = tmp_path / "journal.db", 2 * kills
+    known: dict[str, Any] = {"orders": orders, "server": server, "journal": journal}
+    with CuttingProxy(server.port, seed=kills, late_ms_max=400, delay_ms_max=500, **FATES) as proxy:
         programs = [
-            start(kind, kills=KILLS // len(PROGRAMS), base_url=proxy.base_url, **known)
+            start(kind, kills=kills // len(PROGRAMS), base_url=proxy.base_url, **known)
             for kind in PROGRAMS
         ]
         lives = Counter[str]()
         for program in programs:
             lives.update(finish(program))
-        assert lives["killed"] >= KILLS // len(PROGRAMS) * len(PROGRAMS)
+        assert lives["killed"] >= kills // len(PROGRAMS) * len(PROGRAMS)
         counts = proxy.read_counts()
         proxy.let_everything_through()
         finish(start("tasks", kills=0, base_url=proxy.base_url, **known))
-    # All that can go wrong did.
-    for fate in ("dropped", "cut", "cut_half", "delayed", "kept"):
-        assert counts[fate] > 0, (counts, lives)
+    # All that can go wrong did, in runs that are long enough for it.
+    fates = ("dropped", "cut", "cut_half", "delayed", "kept")
+    assert kills < 50 or all(counts[fate] for fate in fates), (counts, lives)
+    assert any(counts[fate] for fate in fates), (counts, lives)
     assert server.audit().returncode == 0
     with server.open_books() as ask:
         books = read_books(ask)

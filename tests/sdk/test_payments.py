@@ -93,7 +93,6 @@ def test_a_refused_payment_stays_refused_under_its_key(
     ("reply", "kind_of_error"),
     [
         (answer("INS-16"), UnavailableError),
-        (answer("INS-1"), UnavailableError),
         (answer("INS-17"), InvalidRequestError),
         (error(401, "Origin not allowed"), AuthenticationError),
         (error(429, "too many"), UnavailableError),
@@ -137,6 +136,7 @@ def test_a_payment_that_never_left_leaves_its_key_free(
         answer(output_ThirdPartyConversationID="0" * 32),
         answer("INS-10"),
         answer("INS-9"),
+        answer("INS-1"),
         answer("INS-77777"),
     ],
 )
@@ -316,6 +316,28 @@ def test_recover_says_why_a_payment_stays_open(gateway: ScriptedGateway, payer: 
     gateway.script(ASK, status("Pending"))
     (left,) = payer.recover(within=SOON)
     assert (left.state, left.text) == ("open", "the customer is still being asked")
+
+
+def test_what_can_never_be_found_out_is_written_off_by_hand(
+    gateway: ScriptedGateway, payer: Payer
+) -> None:
+    with pytest.raises(ValueError, match="not in the journal"):
+        payer.make("write_off", key="wages-1", reason="the operator says so")
+    gateway.script(PAY, cut(), answer("INS-2006"))
+    gateway.script(ASK, answer("INS-23"))
+    with pytest.raises(PaymentUnsettledError):
+        payer.pay_out(within=SOON)
+    with pytest.raises(ValueError, match="for a reason"):
+        payer.make("write_off", key="wages-1", reason=" ")
+    sent = len(gateway.requests)
+    written = payer.make("write_off", key="wages-1", reason="the operator says so")
+    assert (written.state, written.text) == ("refused", "written off: the operator says so")
+    assert payer.recover() == []
+    with pytest.raises(PaymentRefusedError, match="the operator says so"):
+        payer.pay_out()
+    with pytest.raises(ValueError, match="is refused"):
+        payer.make("write_off", key="wages-1", reason="again")
+    assert len(gateway.requests) == sent
 
 
 def test_another_applications_payment_is_never_sent_again(

@@ -4,7 +4,9 @@
 else is a contract.
 """
 
-from pesalango._async_client import AsyncClient, AsyncPayments
+import importlib as _importlib
+import typing as _typing
+
 from pesalango._catalog import MARKETS
 from pesalango._client import Client, Payments
 from pesalango._errors import (
@@ -41,6 +43,9 @@ from pesalango._results import (
 )
 from pesalango._sqlite_journal import SqliteJournal
 from pesalango._version import __version__
+
+if _typing.TYPE_CHECKING:
+    from pesalango._async_client import AsyncClient, AsyncPayments
 
 __all__ = [
     "MARKETS",
@@ -85,3 +90,17 @@ __all__ = [
     "UnavailableError",
     "__version__",
 ]
+
+if not _typing.TYPE_CHECKING:
+    # A sixth of the import is asyncio, which programs without an event loop never need.
+    _LATER = frozenset({"AsyncClient", "AsyncPayments"})
+
+    def __getattr__(name: str) -> object:
+        if name not in _LATER:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(_importlib.import_module("pesalango._async_client"), name)
+        globals()[name] = value
+        return value
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *_LATER})

@@ -75,6 +75,12 @@ class AsyncPayments(AsyncPaymentCalls):
         intents = await self.journal.list_open(self._client.platform.digest)
         return [Payment.of(intent) for intent in intents]
 
+    async def write_off(self, *, key: str, reason: str) -> Payment:
+        """As `Payments.write_off`."""
+        flow = self._settling.write_off(key, reason)
+        payment: Payment = await self._client._run(flow, self.journal)  # noqa: SLF001
+        return payment
+
     async def recover(self, *, within: float | None = None) -> list[Payment]:
         """As `Payments.recover`."""
         client = self._client

@@ -84,6 +84,18 @@ class Payments(PaymentCalls):
         intents = self.journal.list_open(self._client.platform.digest)
         return [Payment.of(intent) for intent in intents]
 
+    def write_off(self, *, key: str, reason: str) -> Payment:
+        """Close an open payment as refused, because you know that it did not and will not happen.
+
+        For what can never be found out, such as a payment that was refused in every sending after
+        its first answer was lost. Ask the operator first: nothing is asked or sent here, and a
+        request that arrives after all moves money. The key stays used, and `reason` is kept.
+        Raises `ValueError` where the payment is not open, `JournalError`.
+        """
+        flow = self._settling.write_off(key, reason)
+        payment: Payment = self._client._run(flow, self.journal)  # noqa: SLF001
+        return payment
+
     def recover(self, *, within: float | None = None) -> list[Payment]:
         """Settle everything that is open: what a program that was killed left behind.
 

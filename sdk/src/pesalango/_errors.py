@@ -34,6 +34,19 @@ if TYPE_CHECKING:
 class PesalangoError(Exception):
     """What this package raises of its own."""
 
+    def __reduce__(self) -> tuple[object, ...]:
+        # An exception is pickled by its positional arguments; some of these have others.
+        return (_restore, (type(self), self.args, dict(self.__dict__)))
+
+
+def _restore(
+    kind: type[PesalangoError], args: tuple[object, ...], state: dict[str, object]
+) -> PesalangoError:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
 
 class ConfigurationError(PesalangoError, ValueError):
     """What a client was made with cannot be used. The text says what to put right."""
@@ -104,19 +117,6 @@ class CallError(PesalangoError):
             part for part in (self.code, self.http_status and f"HTTP {self.http_status}") if part
         ]
         return f"{self.text} ({', '.join(known)})" if known else self.text
-
-    def __reduce__(self) -> tuple[object, ...]:
-        # An exception is pickled by its positional arguments; these have keywords.
-        return (_restore, (type(self), self.args, dict(self.__dict__)))
-
-
-def _restore(
-    kind: type[CallError], args: tuple[object, ...], state: dict[str, object]
-) -> CallError:
-    error = kind.__new__(kind, *args)
-    error.args = args
-    error.__dict__.update(state)
-    return error
 
 
 class NotSentError(CallError):

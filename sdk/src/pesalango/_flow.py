@@ -69,6 +69,10 @@ class Send(msgspec.Struct, frozen=True):
     content: bytes | None
     timeout_s: float
 
+    def __repr__(self) -> str:
+        # It stands in the frames of a traceback, which some programs report with their variables.
+        return f"Send({self.method} {self.url})"
+
 
 class NeedSession(msgspec.Struct, frozen=True):
     """Come back with a `Session` other than `refused`."""

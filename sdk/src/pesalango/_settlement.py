@@ -51,6 +51,7 @@ WITHIN_S = 120.0
 KEY_CHARACTERS_MAX = 200
 _PAUSES_S = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
 _QUERY = OPERATIONS["query_transaction_status"]
+_INTERNAL_ERROR = "INS-1"
 _ENDED = frozenset({"Failed", "Expired", "Cancelled"})
 _NOTHING_RECORDED = (NotSentError, AuthenticationError, UnavailableError, InvalidRequestError)
 """What an answer to the only sending says for certain: the gateway has kept nothing of it."""
@@ -121,6 +122,23 @@ class Settling:
                 return _conclude(intent_or_none)
             # Whoever had the key has proven that nothing came of it: it is free again.
 
+    def write_off(self, key: str, reason: str) -> Generator[Step | Ask, Any, Payment]:
+        """Close an open payment as refused, by a person's word. Raises `ValueError`."""
+        if not reason.strip():
+            raise ValueError("a payment is written off for a reason, which the journal keeps")
+        closing = Closing(state="refused", text=f"written off: {reason}", closed_at=utc_now())
+        platform = self._platform.digest
+        before: Intent | None = yield Ask("find", (platform, check_key(key)))
+        if before is None or before.closing is not None:
+            state = "not in the journal" if before is None else Payment.of(before).state
+            raise ValueError(f"the payment {key!r} is {state}: only an open one is written off")
+        after: Intent | None = yield Ask(
+            "close_intent", (platform, key, closing), {"sendings": before.sendings}
+        )
+        if after is None or after.closing != closing:
+            raise ValueError(f"the payment {key!r} is being settled right now: look at it again")
+        return Payment.of(after)
+
     def _fill_in(
         self, operation: Operation, values: dict[str, object], options: CallOptions
     ) -> dict[str, str]:
@@ -139,11 +157,14 @@ class Settling:
         try:
             closing = yield from self._send(intent, options)
         except _NOTHING_RECORDED as error:
+            if error.code == _INTERNAL_ERROR:
+                # This gateway promises that nothing was recorded; the words alone, from another,
+                # do not, and a key that is free again would be paid under a new identity.
+                return intent
             is_gone = yield Ask("forget", (intent.platform, intent.key), {"sendings": 1})
             if is_gone:
                 raise
             # Somebody else has sent it too, and that sending may have arrived.
-            del error
             return (yield Ask("find", (intent.platform, intent.key)))
         except RefusedError as error:
             closing = _refuse(error)

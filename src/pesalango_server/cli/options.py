@@ -11,11 +11,10 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Protocol
 
 import typer
 
-from pesalango_server.admin.client import AdminClient, split_address
 from pesalango_server.cli.failures import CommandFailed
 from pesalango_server.main.credentials import (
     FILE_NAME,
@@ -29,6 +28,10 @@ from pesalango_server.settings import (
     find_settings_file,
     load_settings,
 )
+
+if TYPE_CHECKING:
+    # Its client of HTTP takes a while to load, and servers and offline commands need none.
+    from pesalango_server.admin.client import AdminClient
 
 URL_VARIABLE = f"{ENVIRONMENT_PREFIX}ADMIN_URL"
 TOKEN_VARIABLE = f"{ENVIRONMENT_PREFIX}ADMIN_TOKEN"
@@ -149,8 +152,10 @@ class Admin:
         self.is_json = json
         self.names_server = url is not None
 
-    def connect(self) -> AdminClient:
+    def connect(self) -> "AdminClient":
         """A client with address and token from flags, environment or credentials."""
+        from pesalango_server.admin.client import AdminClient, split_address  # noqa: PLC0415
+
         if self._url is not None:
             split_address(self._url)
         url, token, certificate_file = self._url, self._read_token(), ""

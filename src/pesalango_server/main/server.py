@@ -1,6 +1,7 @@
 """The engine process: engines, listening sockets, workers; from start to clean end."""
 
 import contextlib
+import importlib
 import os
 import queue
 import signal
@@ -25,7 +26,6 @@ from pesalango_server.main.engines import EngineUnit
 from pesalango_server.main.failures import ServerFailed
 from pesalango_server.main.interpreter import settle_garbage_collector
 from pesalango_server.main.plan import FacePlan, TlsPlan, WorkerPlan, send_plan
-from pesalango_server.main.worker import run_worker
 from pesalango_server.settings import ListenAddress, Settings
 from pesalango_server.storage.address import DatabaseAddress
 from pesalango_server.telemetry import NowAndThen, forget_process
@@ -157,6 +157,10 @@ class Server:
     def start(self, engines: Sequence[EngineUnit]) -> None:
         """Start engines and workers. Raises `ServerFailed`."""
         self._engines = engines
+        if not self._settings.workers:
+            # What serves HTTP is imported where it runs alone: it is half of all that a start
+            # imports. Before the collector is settled, which spares what is there by then.
+            importlib.import_module("pesalango_server.main.worker")
         settle_garbage_collector()
         raise_limit(
             self._settings, bounds=len({listener.serves_gateway for listener in self._listeners})
@@ -194,6 +198,8 @@ class Server:
         self._worker_within.start()
 
     def _run_worker_within(self, worker_plan: WorkerPlan) -> None:
+        from pesalango_server.main.worker import run_worker  # noqa: PLC0415
+
         try:
             run_worker(worker_plan, self._clock)
         except Exception as error:
