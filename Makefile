@@ -41,7 +41,7 @@ check: .venv/.stamp-dev
 	$(IN_VENV)ruff check .
 	$(IN_VENV)mypy
 	$(IN_VENV)lint-imports --no-logo
-	$(IN_VENV)python docs/generate.py --check
+	$(IN_VENV)python -m docs.generate --check
 	$(IN_VENV)python sdk/generate.py --check
 	$(IN_VENV)python -m pytest --quiet tests/tidy
 
@@ -52,7 +52,7 @@ bench-full: .venv/.stamp-dev
 	$(IN_VENV)python -m bench --full $(ARGS)
 
 gen: .venv/.stamp-dev
-	$(IN_VENV)python docs/generate.py
+	$(IN_VENV)python -m docs.generate
 	$(IN_VENV)python sdk/generate.py
 
 # Pins are made on the floor version, whose backports the later ones leave out by their markers;

@@ -1,7 +1,7 @@
-"""Writes the pages of docs/reference that follow from the catalog, the contract of the
-admin API and the table of settings, and the tables of the guide that follow from the catalog.
+"""Writes the pages of docs/reference that follow from the catalog, the contract of the admin API, the
+table of settings and the Python client, and the tables of the guide that follow from the catalog.
 
-`make gen` writes them; `make check` runs this with `--check`, which writes nothing and names the
+`make gen` writes them; `make check` runs this (`python -m docs.generate`) with `--check`, which writes nothing and names the
 pages that no longer say what the source says. A new page is one line of `PAGES`, a new table
 within a page one of `TABLES`; it stands between `<!-- table: NAME -->` and `<!-- end of NAME -->`.
 """
@@ -12,6 +12,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from docs.client_reference import render_client_markdown
+from docs.command_reference import render_command_markdown
 from pesalango_server.admin.reference import render_admin_markdown
 from pesalango_server.catalog import guide, openapi, reference, registry
 from pesalango_server.engine.registry import PAYMENTS
@@ -40,6 +42,8 @@ PAGES: dict[str, Callable[[], str]] = {
     "openapi.json": render_openapi,
     "admin-api.md": render_admin_markdown,
     "settings.md": render_settings_markdown,
+    "client.md": render_client_markdown,
+    "command-line.md": render_command_markdown,
 }
 
 
@@ -88,7 +92,7 @@ def main(arguments: list[str]) -> int:
             print(f"docs/{name} is not what the source says: make gen writes it.")
         return 1 if stale else 0
     if arguments:
-        print("usage: docs/generate.py [--check]", file=sys.stderr)
+        print("usage: python -m docs.generate [--check]", file=sys.stderr)
         return 2
     write_pages(REFERENCE, PAGES)
     write_pages(OUTCOMES.parent, filled)

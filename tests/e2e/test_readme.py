@@ -21,6 +21,7 @@ PAGES = (
     "docs/guide/outcomes-in-python.md",
     "docs/guide/going-to-production.md",
     "docs/guide/journal.md",
+    "sdk/README.md",
 )
 CLIENT_PAGES = PAGES[5:]
 """They go by a server of their own: what they pay is counted."""
@@ -85,6 +86,7 @@ def test_the_samples_are_found() -> None:
         "a copy of the journal",
         "shop_journal.py",
         "pay with a journal of your own",
+        "a payment by the distribution's page",
     ]
 
 
