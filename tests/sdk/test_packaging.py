@@ -150,7 +150,7 @@ def test_the_client_without_its_extra_needs_neither_typer_nor_rich(install: Inst
     ended = installation.run("python", "-c", "import typer")
     assert "ModuleNotFoundError" in ended.stderr
     ended = installation.run("pesalango", "--help")
-    assert ended.returncode == 1
+    assert ended.returncode == 2
     assert "pip install 'pesalango[cli]'" in ended.stderr
     assert "Traceback" not in ended.stderr
 
