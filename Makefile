@@ -23,7 +23,7 @@ help:
 	@echo 'make check       format, lint, types, import contracts, tidy rules, generated pages'
 	@echo 'make bench       the benchmarks, short'
 	@echo 'make bench-full  the benchmarks, with rounds enough to publish'
-	@echo 'make gen         writes the generated pages of docs/reference'
+	@echo 'make gen         writes the generated pages of docs, and of the client what follows from the catalog'
 	@echo 'make lock        writes requirements/*.txt from *.in (ARGS=--upgrade moves the pins)'
 	@echo 'make clean       removes .venv and caches; the data in var/ stays'
 
