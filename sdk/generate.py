@@ -69,14 +69,14 @@ def render_catalog() -> str:
         "",
         "from pesalango._model import Code, Market, Operation, Retry",
         "",
-        "MARKETS: Final = {",
+        "MARKETS: Final[Mapping[str, Market]] = MappingProxyType({",
     ]
     for market in MARKETS:
         lines.append(
             f'    "{market.path_value}": Market(name="{market.path_value}", '
             f'country="{market.country}", currency="{market.currency}"),'
         )
-    lines += ["}", '"""By their names in the path."""', ""]
+    lines += ["})", '"""By their names in the path."""', ""]
     for operation in served():
         lines += [f"{operation.name.upper()}: Final = Operation(", *_describe(operation), ")"]
     names = ", ".join(operation.name.upper() for operation in served())

@@ -235,7 +235,7 @@ async def pay_in_tasks() -> None:
 MISTAKES = """\
 from good import make
 from journals import Kept, KeptByTasks
-from pesalango import AsyncClient, CallError, Client, Market
+from pesalango import MARKETS, AsyncClient, CallError, Client, Market
 
 client = make()
 known = {"amount": "1"}
@@ -258,6 +258,7 @@ client.payments.recover(10)  # call-arg
 back = client.reversal(transaction_id="a", service_provider_code="b")
 back.transactionid  # attr-defined
 back.transaction_id = "c"  # misc
+MARKETS["vodafoneGHA"] = client.market  # index
 Market("vodafoneGHA", "GHA", "GHS")  # call-arg
 CallError("in words", code=5)  # arg-type
 

@@ -6,13 +6,15 @@ from typing import Final
 
 from pesalango._model import Code, Market, Operation, Retry
 
-MARKETS: Final = {
-    "vodafoneGHA": Market(name="vodafoneGHA", country="GHA", currency="GHS"),
-    "vodacomTZN": Market(name="vodacomTZN", country="TZN", currency="TZS"),
-    "vodacomLES": Market(name="vodacomLES", country="LES", currency="LSL"),
-    "vodacomDRC": Market(name="vodacomDRC", country="DRC", currency="USD"),
-    "vodacomMOZ": Market(name="vodacomMOZ", country="MOZ", currency="MZN"),
-}
+MARKETS: Final[Mapping[str, Market]] = MappingProxyType(
+    {
+        "vodafoneGHA": Market(name="vodafoneGHA", country="GHA", currency="GHS"),
+        "vodacomTZN": Market(name="vodacomTZN", country="TZN", currency="TZS"),
+        "vodacomLES": Market(name="vodacomLES", country="LES", currency="LSL"),
+        "vodacomDRC": Market(name="vodacomDRC", country="DRC", currency="USD"),
+        "vodacomMOZ": Market(name="vodacomMOZ", country="MOZ", currency="MZN"),
+    }
+)
 """By their names in the path."""
 
 GET_SESSION: Final = Operation(
