@@ -28,6 +28,8 @@ from tests.e2e.merchant import Admin, Merchant
 from tests.e2e.server import Server, ServerEnded, keep_port_silent, run_command, wait_until
 
 MARKETS = {"vodafoneGHA", "vodacomTZN", "vodacomLES", "vodacomDRC", "vodacomMOZ"}
+SMALL_KEYS = {"PESALANGO_PLATFORM_KEY_BITS": "2048"}
+"""For what is not about keys: making them of the default size is half of a first start."""
 
 
 @pytest.fixture(scope="module")
@@ -196,7 +198,7 @@ def test_a_port_in_use_is_one_clear_sentence_and_leaves_nothing(
 
 def test_a_schema_of_a_newer_program_is_one_clear_sentence(tmp_path: Path) -> None:
     data_dir = tmp_path / "var"
-    with Server(data_dir, settings={"PESALANGO_PLATFORM_KEY_BITS": "2048"}) as server:
+    with Server(data_dir, settings=SMALL_KEYS) as server:
         server.start()
         server.stop()
     with contextlib.closing(sqlite3.connect(data_dir / "sandbox.db")) as database:
@@ -215,7 +217,7 @@ def test_a_schema_of_a_newer_program_is_one_clear_sentence(tmp_path: Path) -> No
 
 
 def test_who_can_connect_finds_the_credentials(tmp_path: Path) -> None:
-    with Server(tmp_path / "var", settings={"PESALANGO_PLATFORM_KEY_BITS": "2048"}) as server:
+    with Server(tmp_path / "var", settings=SMALL_KEYS) as server:
         server.launch(0)
 
         wait_until(lambda: bool(server.find_ports()), timeout_s=30, what="an open port")
@@ -282,7 +284,7 @@ def test_a_platform_key_of_ones_own_is_there_from_the_first_start(tmp_path: Path
     private_key = make_platform_key(2_048)
     file = tmp_path / "key.pem"
     settings = {
-        "PESALANGO_PLATFORM_KEY_BITS": "2048",
+        **SMALL_KEYS,
         "PESALANGO_PLATFORM_KEY_FILE_SANDBOX": str(file),
         "TMPDIR": str(tmp_path),
     }
@@ -303,7 +305,7 @@ def test_a_platform_key_of_ones_own_is_there_from_the_first_start(tmp_path: Path
 
 
 def test_a_key_that_the_user_rotated_outlives_the_next_start(tmp_path: Path) -> None:
-    with Server(tmp_path / "var", settings={"PESALANGO_PLATFORM_KEY_BITS": "2048"}) as server:
+    with Server(tmp_path / "var", settings=SMALL_KEYS) as server:
         server.start()
         first = server.credentials
         admin = Admin(first)
@@ -348,7 +350,7 @@ def test_a_second_start_has_the_same_keys_and_data(server: Server) -> None:
 
 
 def test_one_process_does_it_all_where_no_worker_is_wanted(tmp_path: Path) -> None:
-    with Server(tmp_path / "data", settings={"PESALANGO_WORKERS": "0"}) as server:
+    with Server(tmp_path / "data", settings={**SMALL_KEYS, "PESALANGO_WORKERS": "0"}) as server:
         server.start()
         status, answer = pay_plainly(server, "sandbox", "254707161122")
         assert (status, answer["output_ResponseCode"]) == (201, "INS-0")
@@ -358,7 +360,7 @@ def test_one_process_does_it_all_where_no_worker_is_wanted(tmp_path: Path) -> No
 
 
 def test_where_other_machines_could_listen_in_the_sandbox_alone_is_served(tmp_path: Path) -> None:
-    with Server(tmp_path / "data", settings={"PESALANGO_HOST": "0.0.0.0"}) as server:
+    with Server(tmp_path / "data", settings={**SMALL_KEYS, "PESALANGO_HOST": "0.0.0.0"}) as server:
         server.start()
         known = server.credentials
         assert known.base_url == f"http://127.0.0.1:{server.port}"

@@ -502,7 +502,7 @@ def open_quiet_rig(request: pytest.FixtureRequest, dialect: str) -> Iterator[Rig
 @pytest.mark.parametrize(
     ("dialect", "examples"),
     [
-        pytest.param("sqlite", max(60, POSTGRES_EXAMPLES), id="sqlite"),
+        pytest.param("sqlite", max(30, POSTGRES_EXAMPLES * 3 // 2), id="sqlite"),
         pytest.param("postgres", POSTGRES_EXAMPLES, id="postgres"),
     ],
 )

@@ -30,6 +30,7 @@ from pesalango._transport import Platform, check_seconds
 
 TPCID = "input_ThirdPartyConversationID"
 _PAUSES_S = (0.5, 1.0, 2.0, 4.0)
+_ABOUT_THE_CALLER = re.compile(r"\b(origin|source)", re.IGNORECASE)
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 
@@ -159,13 +160,14 @@ def _call(
         )
         if _is_about_the_caller(said):
             raise error
-        if session.was_accepted:
-            # It was good once, so it has ended; a second one that ends at once is no accident.
+        left_s = session.fetched_at + NOT_LIVE_MAX_S - clock()
+        if session.was_accepted or left_s <= 0:
+            # It was good once, or should be by now, so it has ended; a second one that ends at
+            # once is no accident.
             if refused is not None:
                 raise error
             refused = session
             continue
-        left_s = session.fetched_at + NOT_LIVE_MAX_S - clock()
         pause_s = error.retry_after_s or next(pauses, _PAUSES_S[-1])
         if pause_s > left_s:
             raise error
@@ -196,7 +198,7 @@ def _send_in(
 
 def _is_about_the_caller(said: str) -> bool:
     """Whether a new session would change nothing: the Origin header, or the address."""
-    return "origin" in said.lower() or "source" in said.lower()
+    return bool(_ABOUT_THE_CALLER.search(said))
 
 
 def make_send(
