@@ -1,6 +1,7 @@
-"""Writes what of the client follows from the server's catalog: operations, results, methods.
+"""Writes what of the client follows from the server's catalog: operations, results, methods; and
+the page of all public names.
 
-    python sdk/generate.py            writes the modules
+    python sdk/generate.py            writes the modules and `sdk/api.md`
     python sdk/generate.py --check    writes nothing; status 1 if one is stale
 
 What is written is committed, so that the client itself knows nothing of the server.
@@ -19,8 +20,10 @@ from pesalango_server.catalog.markets import MARKETS
 from pesalango_server.catalog.model import Field, Operation
 from pesalango_server.engine.registry import PAYMENTS
 from pesalango_server.gateway.operations import ROUTED
+from surface import render_page
 
-PACKAGE = Path(__file__).resolve().parent / "src" / "pesalango"
+HOME = Path(__file__).resolve().parent
+PACKAGE = HOME / "src" / "pesalango"
 WIDTH = 100
 
 SESSION = "get_session"
@@ -315,18 +318,26 @@ def main(arguments: list[str]) -> int:
     if arguments not in ([], ["--check"]):
         print("usage: sdk/generate.py [--check]", file=sys.stderr)
         return 2
-    stale = 0
-    for name, render in MODULES.items():
-        path = PACKAGE / name
-        text = tidy(name, render())
-        if path.is_file() and path.read_text("utf-8") == text:
-            continue
-        if arguments:
-            print(f"sdk/src/pesalango/{name} is not what the catalog says: make gen writes it.")
-            stale = 1
-        else:
-            path.write_text(text, "utf-8", newline="\n")
-    return stale
+    stale = [
+        name
+        for name, render in MODULES.items()
+        if not bring_up(PACKAGE / name, tidy(name, render()), is_check=bool(arguments))
+    ]
+    # Of the modules as they are now: it is read from them.
+    if not bring_up(HOME / "api.md", render_page(), is_check=bool(arguments)):
+        stale.append("api.md")
+    return 1 if stale else 0
+
+
+def bring_up(path: Path, text: str, *, is_check: bool) -> bool:
+    """Write a file that is not what it should be, or say that it is not; False if it stays so."""
+    if path.is_file() and path.read_text("utf-8") == text:
+        return True
+    if is_check:
+        print(f"{path.relative_to(HOME.parent)} is not what it is made of: make gen writes it.")
+        return False
+    path.write_text(text, "utf-8", newline="\n")
+    return True
 
 
 if __name__ == "__main__":

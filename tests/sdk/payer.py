@@ -39,7 +39,7 @@ class Payer:
         }
         self._runner = asyncio.Runner()
         self._client: Any = (Client if kind == "plain" else AsyncClient)(**{**known, **options})
-        self.platform: str = self._client.platform.digest
+        self.platform: str = self._client._platform.digest
 
     def __enter__(self) -> Self:
         return self

@@ -319,9 +319,9 @@ def test_country_and_currency_are_the_markets_where_they_are_left_out(
         sent = sent_by(gateway)
         assert (sent["input_Country"], sent["input_Currency"]) == (market.country, market.currency)
         assert caller.client.market == market
-        caller.pay(country="QQQ", currency="YYY")
+        caller.pay(country="AAA", currency="BBB")
         sent = sent_by(gateway)
-        assert (sent["input_Country"], sent["input_Currency"]) == ("QQQ", "YYY")
+        assert (sent["input_Country"], sent["input_Currency"]) == ("AAA", "BBB")
         assert gateway.requests[-1].market == market.name
 
 

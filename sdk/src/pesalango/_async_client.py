@@ -51,7 +51,8 @@ class AsyncPayments(AsyncPaymentCalls):
         self.journal = journal
         """Where the intents are."""
         self._client = client
-        self._settling = Settling(client.platform, time.monotonic)
+        self._platform = client._platform  # noqa: SLF001
+        self._settling = Settling(self._platform, time.monotonic)
 
     async def _pay(
         self,
@@ -67,12 +68,12 @@ class AsyncPayments(AsyncPaymentCalls):
 
     async def find(self, key: str) -> Payment | None:
         """As `Payments.find`."""
-        intent = await self.journal.find(self._client.platform.digest, key)
+        intent = await self.journal.find(self._platform.digest, key)
         return Payment.of(intent) if intent else None
 
     async def list_open(self) -> list[Payment]:
         """As `Payments.list_open`."""
-        intents = await self.journal.list_open(self._client.platform.digest)
+        intents = await self.journal.list_open(self._platform.digest)
         return [Payment.of(intent) for intent in intents]
 
     async def write_off(self, *, key: str, reason: str) -> Payment:
@@ -85,7 +86,7 @@ class AsyncPayments(AsyncPaymentCalls):
         """As `Payments.recover`."""
         client = self._client
         flow = recover_flow(
-            self._settling, client.platform.digest, time.monotonic, check_within(within)
+            self._settling, self._platform.digest, time.monotonic, check_within(within)
         )
         payments: list[Payment] = await client._run(flow, self.journal)  # noqa: SLF001
         return payments
@@ -116,7 +117,7 @@ class AsyncClient(AsyncCalls):
         former_api_keys: Sequence[str] = (),
         http_client: httpx2.AsyncClient | None = None,
     ) -> None:
-        self.platform = Platform(
+        self._platform = Platform(
             base_url=base_url,
             api_key=api_key,
             public_key=public_key,
@@ -168,12 +169,12 @@ class AsyncClient(AsyncCalls):
         await self.close()
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.platform.root!r})"
+        return f"{type(self).__name__}({self._platform.root!r})"
 
     @property
     def market(self) -> Market:
         """Country and currency of the requests."""
-        return self.platform.market
+        return self._platform.market
 
     @property
     def payments(self) -> AsyncPayments:
@@ -212,8 +213,8 @@ class AsyncClient(AsyncCalls):
         self, operation: Operation, values: dict[str, object], options: CallOptions
     ) -> Any:
         check_options(options)
-        body = fill_in(self.platform, operation, values, options.extra_fields)
-        return await self._run(call_flow(self.platform, operation, body, options, time.monotonic))
+        body = fill_in(self._platform, operation, values, options.extra_fields)
+        return await self._run(call_flow(self._platform, operation, body, options, time.monotonic))
 
     async def _run(
         self, flow: Generator[Any, Any, Any], journal: AsyncJournal | None = None
@@ -280,7 +281,7 @@ class AsyncClient(AsyncCalls):
             if session is not None:
                 return session
             try:
-                bearer = await self._run(session_flow(self.platform))
+                bearer = await self._run(session_flow(self._platform))
             except AuthenticationError:
                 raise
             except CallError:

@@ -11,7 +11,6 @@ import httpx2
 
 from pesalango._answers import Reply
 from pesalango._calls import Calls
-from pesalango._catalog import MARKETS
 from pesalango._credentials import read_credentials
 from pesalango._errors import AuthenticationError, CallError, ConfigurationError
 from pesalango._flow import (
@@ -60,7 +59,8 @@ class Payments(PaymentCalls):
         self.journal = journal
         """Where the intents are."""
         self._client = client
-        self._settling = Settling(client.platform, time.monotonic)
+        self._platform = client._platform  # noqa: SLF001
+        self._settling = Settling(self._platform, time.monotonic)
 
     def _pay(
         self,
@@ -76,12 +76,12 @@ class Payments(PaymentCalls):
 
     def find(self, key: str) -> Payment | None:
         """What the journal says of a key; asks nobody. None if it is free. Raises `JournalError`."""
-        intent = self.journal.find(self._client.platform.digest, key)
+        intent = self.journal.find(self._platform.digest, key)
         return Payment.of(intent) if intent else None
 
     def list_open(self) -> list[Payment]:
         """What is not settled yet, by the journal, oldest first. Raises `JournalError`."""
-        intents = self.journal.list_open(self._client.platform.digest)
+        intents = self.journal.list_open(self._platform.digest)
         return [Payment.of(intent) for intent in intents]
 
     def write_off(self, *, key: str, reason: str) -> Payment:
@@ -105,7 +105,7 @@ class Payments(PaymentCalls):
         """
         client = self._client
         flow = recover_flow(
-            self._settling, client.platform.digest, time.monotonic, check_within(within)
+            self._settling, self._platform.digest, time.monotonic, check_within(within)
         )
         payments: list[Payment] = client._run(flow, self.journal)  # noqa: SLF001
         return payments
@@ -153,7 +153,7 @@ class Client(Calls):
         former_api_keys: Sequence[str] = (),
         http_client: httpx2.Client | None = None,
     ) -> None:
-        self.platform = Platform(
+        self._platform = Platform(
             base_url=base_url,
             api_key=api_key,
             public_key=public_key,
@@ -208,12 +208,12 @@ class Client(Calls):
         self.close()
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.platform.root!r})"
+        return f"{type(self).__name__}({self._platform.root!r})"
 
     @property
     def market(self) -> Market:
         """Country and currency of the requests."""
-        return self.platform.market
+        return self._platform.market
 
     @property
     def payments(self) -> Payments:
@@ -244,8 +244,8 @@ class Client(Calls):
 
     def _call(self, operation: Operation, values: dict[str, object], options: CallOptions) -> Any:
         check_options(options)
-        body = fill_in(self.platform, operation, values, options.extra_fields)
-        return self._run(call_flow(self.platform, operation, body, options, time.monotonic))
+        body = fill_in(self._platform, operation, values, options.extra_fields)
+        return self._run(call_flow(self._platform, operation, body, options, time.monotonic))
 
     def _run(self, flow: Generator[Any, Any, Any], journal: Journal | None = None) -> Any:
         """Carry out the steps of a flow, to its end."""
@@ -316,7 +316,7 @@ class Client(Calls):
             if session is not None:
                 return session
             try:
-                bearer = self._run(session_flow(self.platform))
+                bearer = self._run(session_flow(self._platform))
             except AuthenticationError:
                 raise
             except CallError:
@@ -326,6 +326,3 @@ class Client(Calls):
             return self._keeper.keep(bearer, refused=refused, now=time.monotonic())
         finally:
             self._fetching.release()
-
-
-__all__ = ["MARKETS", "Client", "Payments"]

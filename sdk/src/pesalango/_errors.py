@@ -83,7 +83,7 @@ class CallError(PesalangoError):
     may_have_moved_money = False
     """Whether it must not be assumed that nothing happened."""
     is_retry_safe = False
-    """Whether the same call with the same ThirdPartyConversationID may simply be sent again."""
+    """Whether the same call with the same ThirdPartyConversationID may be sent again."""
 
     def __init__(
         self,

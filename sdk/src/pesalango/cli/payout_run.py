@@ -42,7 +42,7 @@ async def look_up(client: AsyncClient, rows: Sequence[Row], faults: Faults) -> l
     """
     found: list[Payment | None] = []
     names = {wire_name: name for name, wire_name in _OPERATION.fields.items()}
-    journal, digest = client.payments.journal, client.platform.digest
+    journal, digest = client.payments.journal, client._platform.digest  # noqa: SLF001
     for first in range(0, len(rows), _FINDS_AT_A_TIME):
         some = rows[first : first + _FINDS_AT_A_TIME]
         intents = await asyncio.gather(*[journal.find(digest, row.key) for row in some])
@@ -63,12 +63,13 @@ async def look_up(client: AsyncClient, rows: Sequence[Row], faults: Faults) -> l
 
 
 def _mean(client: AsyncClient, row: Row) -> Intent:
+    platform = client._platform  # noqa: SLF001
     return Intent(
-        platform=client.platform.digest,
+        platform=platform.digest,
         key=row.key,
-        sender=client.platform.sender,
+        sender=platform.sender,
         operation=_OPERATION.name,
-        body=fill_in(client.platform, _OPERATION, row.list_values(), None),
+        body=fill_in(platform, _OPERATION, row.list_values(), None),
         created_at=utc_now(),
     )
 
