@@ -83,6 +83,7 @@ def test_the_samples_are_found() -> None:
         "a journal that was deleted",
         "two applications and a new key",
         "the status query is off",
+        "a payment that is written off",
         "a copy of the journal",
         "shop_journal.py",
         "pay with a journal of your own",
