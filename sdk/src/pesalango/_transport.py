@@ -136,11 +136,11 @@ def make_timeout(timeout_s: float) -> httpx2.Timeout:
     return httpx2.Timeout(timeout_s, connect=min(timeout_s, CONNECT_TIMEOUT_S))
 
 
-def make_limits() -> httpx2.Limits:
+def make_limits(*, connections_max: int = CONNECTIONS_MAX) -> httpx2.Limits:
     """Of the connections of a client."""
     return httpx2.Limits(
-        max_connections=CONNECTIONS_MAX,
-        max_keepalive_connections=CONNECTIONS_MAX,
+        max_connections=connections_max,
+        max_keepalive_connections=connections_max,
         keepalive_expiry=KEEP_ALIVE_S,
     )
 
