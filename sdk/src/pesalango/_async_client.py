@@ -39,6 +39,7 @@ from pesalango._transport import (
     explain_failure,
     make_ssl_context,
     make_timeout,
+    parse_url,
     read_reply,
 )
 
@@ -240,7 +241,8 @@ class AsyncClient(AsyncCalls):
         try:
             response = await self._find_http_client().request(
                 send.method,
-                send.url,
+                # One with a query is not asked for again.
+                send.url if send.content is None else parse_url(send.url),
                 content=send.content,
                 headers=send.headers,
                 timeout=make_timeout(send.timeout_s),

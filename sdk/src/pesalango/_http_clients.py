@@ -36,7 +36,7 @@ class HttpClients:
     async def request(
         self,
         method: str,
-        url: str,
+        url: httpx2.URL | str,
         *,
         content: bytes | None,
         headers: Mapping[str, str],
