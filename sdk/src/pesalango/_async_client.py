@@ -24,6 +24,7 @@ from pesalango._flow import (
     fill_in,
     session_flow,
 )
+from pesalango._http_clients import HttpClients
 from pesalango._intents import AsyncJournal, Journal, Payment
 from pesalango._journal_tasks import JournalTasks
 from pesalango._model import Environment, Market, Operation
@@ -36,10 +37,9 @@ from pesalango._transport import (
     Platform,
     check_seconds,
     explain_failure,
-    make_headers,
-    make_limits,
     make_ssl_context,
     make_timeout,
+    parse_url,
     read_reply,
 )
 
@@ -132,7 +132,7 @@ class AsyncClient(AsyncCalls):
             raise ConfigurationError("certificate_file belongs into the http_client that is given")
         self._given_client = http_client
         self._trusted = make_ssl_context(certificate_file)
-        self._http_client: httpx2.AsyncClient | None = None
+        self._http_clients: HttpClients | None = None
         self._keeper = SessionKeeper(lifetime_s=session_lifetime)
         self._fetching = asyncio.Lock()
         self._journal = journal
@@ -198,12 +198,12 @@ class AsyncClient(AsyncCalls):
 
     async def close(self) -> None:
         """Let go of connections and of a journal that was opened here. Another call opens anew."""
-        http_client, self._http_client = self._http_client, None
+        http_clients, self._http_clients = self._http_clients, None
         tasks, self._tasks = self._tasks, None
         journal, self._own_journal = self._own_journal, None
         self._payments = None
-        if http_client is not None:
-            await http_client.aclose()
+        if http_clients is not None:
+            await http_clients.aclose()
         if tasks is not None:
             await tasks.close()
         if journal is not None:
@@ -248,7 +248,8 @@ class AsyncClient(AsyncCalls):
         try:
             response = await self._find_http_client().request(
                 send.method,
-                send.url,
+                # One with a query is not asked for again.
+                send.url if send.content is None else parse_url(send.url),
                 content=send.content,
                 headers=send.headers,
                 timeout=make_timeout(send.timeout_s),
@@ -258,14 +259,12 @@ class AsyncClient(AsyncCalls):
             raise explain_failure(failure, send.timeout_s) from failure
         return read_reply(response)
 
-    def _find_http_client(self) -> httpx2.AsyncClient:
+    def _find_http_client(self) -> httpx2.AsyncClient | HttpClients:
         if self._given_client is not None:
             return self._given_client
-        if self._http_client is None:
-            self._http_client = httpx2.AsyncClient(
-                headers=make_headers(), verify=self._trusted, limits=make_limits()
-            )
-        return self._http_client
+        if self._http_clients is None:
+            self._http_clients = HttpClients(self._trusted, time.monotonic)
+        return self._http_clients
 
     async def _find_session(self, refused: Session | None) -> Session:
         now = time.monotonic()

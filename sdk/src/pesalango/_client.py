@@ -38,6 +38,7 @@ from pesalango._transport import (
     make_limits,
     make_ssl_context,
     make_timeout,
+    parse_url,
     read_reply,
 )
 
@@ -277,7 +278,8 @@ class Client(Calls):
         try:
             response = self._find_http_client().request(
                 send.method,
-                send.url,
+                # One with a query is not asked for again.
+                send.url if send.content is None else parse_url(send.url),
                 content=send.content,
                 headers=send.headers,
                 timeout=make_timeout(send.timeout_s),

@@ -88,6 +88,8 @@ class SqliteJournal:
         self._lock_path = self.path.with_name(self.path.name + "-lock")
         self._connection: sqlite3.Connection | None = None
         self._lock_file: int | None = None
+        self._level = ""
+        """Of the connection's syncs; empty where it is not known."""
         self._pid = 0
         self._waiting: list[Job] = []
         self._queue = threading.Lock()
@@ -185,7 +187,9 @@ class SqliteJournal:
         try:
             # NORMAL leaves a commit to the next sync: what a power cut takes is found out anew.
             level = "FULL" if any(job.method == "begin" for job in jobs) else "NORMAL"
-            connection.execute(f"PRAGMA synchronous = {level}")
+            if level != self._level:
+                connection.execute(f"PRAGMA synchronous = {level}")
+                self._level = level
             connection.execute("BEGIN IMMEDIATE")
             try:
                 for job in jobs:
@@ -207,6 +211,7 @@ class SqliteJournal:
         ):
             return self._connection, self._lock_file
         self._let_go()
+        self._level = ""
         self._pid = os.getpid()
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._lock_file = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
