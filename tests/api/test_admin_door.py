@@ -252,7 +252,10 @@ _CALLS = [
 ]
 
 
-@hypothesis_settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis_settings(
+    max_examples=3 * hypothesis_settings().max_examples,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(
     call=st.sampled_from(_CALLS),
     body=st.dictionaries(st.sampled_from(_FIELDS) | st.text(max_size=5), _VALUES) | _VALUES,

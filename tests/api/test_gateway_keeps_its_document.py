@@ -28,8 +28,9 @@ from pesalango_server.gateway.operations import ROUTED
 from tests.api.gateway_world import C2B, World, run_world
 from tests.api.market_sessions import Place, open_places
 
-EXAMPLES = 40
-"""Requests for each operation and each of: what the document admits, what it does not."""
+EXAMPLES = settings().max_examples * 2 // 5
+"""Requests for each operation and each of: what the document admits, what it does not. Forty in
+continuous integration, as tests/conftest.py has it."""
 
 TIMEOUT_S = 20
 CHECKS = [status_code_conformance, content_type_conformance, response_schema_conformance]
