@@ -231,6 +231,19 @@ def test_a_journal_that_cannot_be_written_lets_nothing_be_sent(path: Path) -> No
         path.parent.chmod(0o700)
 
 
+def test_a_file_that_is_replaced_under_a_program_is_noticed(path: Path) -> None:
+    with SqliteJournal(path) as journal:
+        journal.begin(make_intent(1))
+        kept = path.read_bytes()
+        path.unlink()
+        for _ in range(2):
+            with pytest.raises(JournalError, match="removed or replaced"):
+                journal.begin(make_intent(2))
+        path.write_bytes(kept)
+        with pytest.raises(JournalError, match="removed or replaced"):
+            journal.find(PLATFORM, "order-1")
+
+
 def test_without_a_path_the_journal_lies_with_the_users_data(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

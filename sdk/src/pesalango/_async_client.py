@@ -34,13 +34,13 @@ from pesalango._session import Session, SessionKeeper
 from pesalango._settlement import Ask, Settling
 from pesalango._sqlite_journal import SqliteJournal
 from pesalango._transport import (
+    AnswerReader,
     Platform,
     check_seconds,
     explain_failure,
     make_ssl_context,
     make_timeout,
     parse_url,
-    read_reply,
 )
 
 
@@ -245,8 +245,9 @@ class AsyncClient(AsyncCalls):
         raise TypeError(f"no step of a flow: {step!r}")
 
     async def _send(self, send: Send) -> Reply:
+        reader = AnswerReader(time.monotonic, time.monotonic() + send.timeout_s)
         try:
-            response = await self._find_http_client().request(
+            async with self._find_http_client().stream(
                 send.method,
                 # One with a query is not asked for again.
                 send.url if send.content is None else parse_url(send.url),
@@ -254,10 +255,12 @@ class AsyncClient(AsyncCalls):
                 headers=send.headers,
                 timeout=make_timeout(send.timeout_s),
                 follow_redirects=False,
-            )
+            ) as response:
+                return await reader.read_in_task(response)
         except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, OSError) as failure:
-            raise explain_failure(failure, send.timeout_s) from failure
-        return read_reply(response)
+            error = explain_failure(failure, send.timeout_s)
+        # Raised out here, or it would carry the request, and with it a bearer, as its context.
+        raise error
 
     def _find_http_client(self) -> httpx2.AsyncClient | HttpClients:
         if self._given_client is not None:

@@ -31,6 +31,7 @@ from pesalango._session import Session, SessionKeeper
 from pesalango._settlement import WITHIN_S, Ask, Settling
 from pesalango._sqlite_journal import SqliteJournal
 from pesalango._transport import (
+    AnswerReader,
     Platform,
     check_seconds,
     explain_failure,
@@ -39,7 +40,6 @@ from pesalango._transport import (
     make_ssl_context,
     make_timeout,
     parse_url,
-    read_reply,
 )
 
 TIMEOUT_S = 90.0
@@ -170,7 +170,7 @@ class Client(Calls):
         self._given_client = http_client
         self._trusted = make_ssl_context(certificate_file)
         self._http_client: httpx2.Client | None = None
-        self._pid = 0
+        self._pid = os.getpid()
         self._keeper = SessionKeeper(lifetime_s=session_lifetime)
         self._fetching = threading.Lock()
         self._making = threading.Lock()
@@ -219,6 +219,7 @@ class Client(Calls):
     @property
     def payments(self) -> Payments:
         """Payments that are never lost: each has a key of yours, and a place in the journal."""
+        self._check_process()
         with self._making:
             if self._payments is None:
                 journal = self._journal
@@ -233,10 +234,11 @@ class Client(Calls):
 
     def close(self) -> None:
         """Let go of connections and of a journal that was opened here. Another call opens anew."""
+        self._check_process()
         with self._making:
             http_client, self._http_client = self._http_client, None
             payments, self._payments = self._payments, None
-        if http_client is not None and self._pid == os.getpid():
+        if http_client is not None:
             http_client.close()
         if payments is not None and payments.journal is not self._journal:
             journal = payments.journal
@@ -250,6 +252,7 @@ class Client(Calls):
 
     def _run(self, flow: Generator[Any, Any, Any], journal: Journal | None = None) -> Any:
         """Carry out the steps of a flow, to its end."""
+        self._check_process()
         try:
             step = next(flow)
             while True:
@@ -275,8 +278,9 @@ class Client(Calls):
         raise TypeError(f"no step of a flow: {step!r}")
 
     def _send(self, send: Send) -> Reply:
+        reader = AnswerReader(time.monotonic, time.monotonic() + send.timeout_s)
         try:
-            response = self._find_http_client().request(
+            with self._find_http_client().stream(
                 send.method,
                 # One with a query is not asked for again.
                 send.url if send.content is None else parse_url(send.url),
@@ -284,20 +288,31 @@ class Client(Calls):
                 headers=send.headers,
                 timeout=make_timeout(send.timeout_s),
                 follow_redirects=False,
-            )
+            ) as response:
+                return reader.read(response)
         except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, OSError) as failure:
-            raise explain_failure(failure, send.timeout_s) from failure
-        return read_reply(response)
+            error = explain_failure(failure, send.timeout_s)
+        # Raised out here, or it would carry the request, and with it a bearer, as its context.
+        raise error
+
+    def _check_process(self) -> None:
+        """In a process that was forked, begin anew.
+
+        It must not write into its parent's connections, and a lock may have been taken by a thread
+        that is not here to release it.
+        """
+        if self._pid == os.getpid():
+            return
+        self._pid = os.getpid()
+        self._http_client = None
+        self._fetching = threading.Lock()
+        self._making = threading.Lock()
 
     def _find_http_client(self) -> httpx2.Client:
         if self._given_client is not None:
             return self._given_client
-        if self._http_client is not None and self._pid == os.getpid():
-            return self._http_client
         with self._making:
-            # A forked process must not write into its parent's connections.
-            if self._http_client is None or self._pid != os.getpid():
-                self._pid = os.getpid()
+            if self._http_client is None:
                 self._http_client = httpx2.Client(
                     headers=make_headers(), verify=self._trusted, limits=make_limits()
                 )

@@ -13,7 +13,14 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from pesalango._answers import Reply, make_error, read_answer, read_retry_after, tell_refusal
+from pesalango._answers import (
+    Reply,
+    find_code,
+    make_error,
+    read_answer,
+    read_retry_after,
+    tell_refusal,
+)
 from pesalango._catalog import GET_SESSION
 from pesalango._errors import (
     AuthenticationError,
@@ -149,7 +156,8 @@ def _call(
             platform, operation, body, options, session, clock
         )
         if said is None:
-            used.was_accepted = True
+            if find_code(fields) is not None:
+                used.was_accepted = True
             return read_answer(operation, reply, fields, conversation_id)
         error = AuthenticationError(
             said,

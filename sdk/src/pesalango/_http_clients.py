@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import ssl
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from http.cookiejar import CookieJar
 
 import httpx2
@@ -33,7 +33,8 @@ class HttpClients:
         """With the moment since when; the last one was used last, and is used next."""
         self._is_closed = False
 
-    async def request(
+    @contextlib.asynccontextmanager
+    async def stream(
         self,
         method: str,
         url: httpx2.URL | str,
@@ -42,21 +43,22 @@ class HttpClients:
         headers: Mapping[str, str],
         timeout: httpx2.Timeout,
         follow_redirects: bool,
-    ) -> httpx2.Response:
+    ) -> AsyncIterator[httpx2.Response]:
         """As that of `httpx2.AsyncClient`, which raises what this raises."""
         await self._wait_for_room(timeout.pool)
         try:
             await self._drop_expired()
             http_client = self._idle.pop()[0] if self._idle else self._make()
             try:
-                return await http_client.request(
+                async with http_client.stream(
                     method,
                     url,
                     content=content,
                     headers=headers,
                     timeout=timeout,
                     follow_redirects=follow_redirects,
-                )
+                ) as response:
+                    yield response
             finally:
                 # A connection that broke, or whose task was cancelled, its client has closed.
                 if self._is_closed:

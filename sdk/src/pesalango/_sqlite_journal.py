@@ -22,6 +22,8 @@ from pesalango._errors import JournalError
 from pesalango._intents import Closing, Intent
 
 _VERSION: Final = 1
+_PARENTS: Final[list[sqlite3.Connection | None]] = []
+"""What parent processes opened, kept for as long as this process lives."""
 _BUSY_TIMEOUT_S: Final = 30.0
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS intents (
@@ -90,7 +92,9 @@ class SqliteJournal:
         self._lock_file: int | None = None
         self._level = ""
         """Of the connection's syncs; empty where it is not known."""
-        self._pid = 0
+        self._identity = (0, 0)
+        """Of the file that is open."""
+        self._pid = os.getpid()
         self._waiting: list[Job] = []
         self._queue = threading.Lock()
         self._turn = threading.Lock()
@@ -140,18 +144,30 @@ class SqliteJournal:
 
     def close(self) -> None:
         """Let go of the file. Another call opens it again."""
+        self._check_process()
         with self._turn:
             self._let_go()
 
     def _let_go(self) -> None:
-        if self._pid == os.getpid():
-            if self._connection is not None:
-                self._connection.close()
-            if self._lock_file is not None:
-                os.close(self._lock_file)
-        # What a parent process opened is the parent's: closing it here would drop its locks.
+        if self._connection is not None:
+            self._connection.close()
+        if self._lock_file is not None:
+            os.close(self._lock_file)
         self._connection = None
         self._lock_file = None
+
+    def _check_process(self) -> None:
+        """In a process that was forked, begin anew: the file and the locks are its parent's."""
+        if self._pid == os.getpid():
+            return
+        self._pid = os.getpid()
+        # Never closed here, not by the collector either: SQLite would tidy up the parent's file.
+        _PARENTS.append(self._connection)
+        self._connection = None
+        self._lock_file = None
+        self._waiting = []
+        self._queue = threading.Lock()
+        self._turn = threading.Lock()
 
     def _perform(self, method: str, *arguments: Any, **keywords: Any) -> Any:
         job = Job(method, arguments, keywords)
@@ -162,6 +178,7 @@ class SqliteJournal:
 
     def _perform_together(self, jobs: Sequence[Job]) -> None:
         """Carry the jobs out, in one transaction with those of whoever waits as well."""
+        self._check_process()
         with self._queue:
             self._waiting.extend(jobs)
         with self._turn:
@@ -203,27 +220,37 @@ class SqliteJournal:
             fcntl.flock(lock_file, fcntl.LOCK_UN)
 
     def _open(self) -> tuple[sqlite3.Connection, int]:
-        """The database and the lock beside it; both are opened again in a process that was forked."""
-        if (
-            self._connection is not None
-            and self._lock_file is not None
-            and self._pid == os.getpid()
-        ):
+        """The database and the lock beside it."""
+        if self._connection is not None and self._lock_file is not None:
+            if _identify(self.path) != self._identity:
+                # Two programs would go on with two memories of what was paid.
+                raise JournalError(
+                    "it was removed or replaced while this program had it open; see to the file, "
+                    "then start the program again"
+                )
             return self._connection, self._lock_file
-        self._let_go()
         self._level = ""
-        self._pid = os.getpid()
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._lock_file = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.flock(self._lock_file, fcntl.LOCK_EX)
         try:
             self._connection = _connect(self.path)
+            self._identity = _identify(self.path)
         except BaseException:
             os.close(self._lock_file)
             self._lock_file = None
             raise
         fcntl.flock(self._lock_file, fcntl.LOCK_UN)
         return self._connection, self._lock_file
+
+
+def _identify(path: Path) -> tuple[int, int]:
+    """Which file it is, whatever its name; zeros for none."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return 0, 0
+    return found.st_dev, found.st_ino
 
 
 def _connect(path: Path) -> sqlite3.Connection:

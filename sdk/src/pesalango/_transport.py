@@ -7,7 +7,7 @@ import functools
 import hashlib
 import math
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -25,8 +25,12 @@ KEEP_ALIVE_S: Final = 4.0
 """Below the 5 s after which many servers close a connection that nobody uses: a request must not
 meet its end, for then nobody knows whether it was read."""
 CONNECT_TIMEOUT_S: Final = 10.0
+ANSWER_BYTES_MAX: Final = 1 << 20
+"""The gateway's answers have some hundred bytes."""
 CONNECTIONS_MAX: Final = 256
 _USER_AGENT = f"pesalango/{__version__}"
+
+Clock = Callable[[], float]
 
 _NOT_SENT = (
     httpx2.ConnectError,
@@ -155,10 +159,44 @@ def parse_url(url: str) -> httpx2.URL:
     return httpx2.URL(url)
 
 
-def read_reply(response: httpx2.Response) -> Reply:
-    """An answer that was read to its end."""
-    headers: Mapping[str, str] = response.headers
-    return Reply(response.status_code, response.content, headers.get("retry-after"))
+class AnswerReader:
+    """An answer that comes in parts: bounded in size, and in time from its request on.
+
+    `until` is the steady clock's. Reading raises what httpx2 does.
+    """
+
+    def __init__(self, clock: Clock, until: float) -> None:
+        self._clock = clock
+        self._until = until
+        self._parts: list[bytes] = []
+        self._left = ANSWER_BYTES_MAX
+        self._is_late = False
+
+    def read(self, response: httpx2.Response) -> Reply:
+        """The whole answer."""
+        for part in response.iter_bytes():
+            self._take(part)
+        return self._finish(response)
+
+    async def read_in_task(self, response: httpx2.Response) -> Reply:
+        """The whole answer."""
+        async for part in response.aiter_bytes():
+            self._take(part)
+        return self._finish(response)
+
+    def _take(self, part: bytes) -> None:
+        if self._is_late:
+            raise httpx2.ReadTimeout("the answer did not come to its end")
+        self._parts.append(part)
+        self._left -= len(part)
+        if self._left < 0:
+            raise httpx2.ReadError(f"the answer is longer than {ANSWER_BYTES_MAX} bytes")
+        # What has come is taken, however late; only more is not waited for.
+        self._is_late = self._clock() > self._until
+
+    def _finish(self, response: httpx2.Response) -> Reply:
+        headers: Mapping[str, str] = response.headers
+        return Reply(response.status_code, b"".join(self._parts), headers.get("retry-after"))
 
 
 def explain_failure(failure: Exception, timeout_s: float) -> CallError:
