@@ -301,6 +301,12 @@ def test_an_answer_that_is_garbled_may_have_been_one(pair: Pair, body: bytes) ->
     assert type(fail(pair, raw(200, body, headers))) is OutcomeUnknownError
 
 
+def test_an_answer_without_end_is_not_read_to_its_end(pair: Pair) -> None:
+    found = fail(pair, raw(200, b" " * (1 << 20) + b"{}"))
+    assert type(found) is OutcomeUnknownError
+    assert "longer than 1048576 bytes" in str(found)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_who_cannot_be_connected_to_was_sent_nothing(kind: Kind) -> None:
     with ScriptedGateway() as gateway:

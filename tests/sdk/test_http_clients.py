@@ -55,15 +55,15 @@ class World:
 
     async def ask(self, *, room_s: float = 20.0) -> int:
         """The number of the connection that was used."""
-        answer = await self.clients.request(
+        async with self.clients.stream(
             "GET",
             self.site.url,
             content=None,
             headers={},
             timeout=httpx2.Timeout(20.0, pool=room_s),
             follow_redirects=False,
-        )
-        return int(answer.content)
+        ) as answer:
+            return int(await answer.aread())
 
     async def hold(self, count: int) -> "list[asyncio.Task[int]]":
         """Requests that have arrived, and are not answered before `let` is set."""

@@ -14,7 +14,6 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from pesalango._async_client import AsyncClient
 from pesalango._client import check_within
 from pesalango._errors import ConfigurationError
 from pesalango._intents import Payment
@@ -29,7 +28,7 @@ from pesalango.cli.output import (
     show_line,
     tell,
 )
-from pesalango.cli.payout_run import PayoutRun, look_up
+from pesalango.cli.payout_run import BoundedClient, PayoutRun, look_up
 from pesalango.cli.payouts_file import Faults, PayoutFile, read_payouts
 from pesalango.cli.report import Outcome, check_report, write_report
 
@@ -63,7 +62,7 @@ def pay_bulk(
     ] = None,
     concurrency: Annotated[
         int,
-        typer.Option("--concurrency", min=1, max=CONCURRENCY_MAX, help="Payments at a time."),
+        typer.Option("--concurrency", min=1, max=CONCURRENCY_MAX, help="Requests at a time."),
     ] = 16,
     within: Annotated[
         float | None,
@@ -100,7 +99,9 @@ class _Bulk:
 
     async def run(self, options: dict[str, Any], *, is_check: bool) -> int:
         settings = self._gateway.settings
-        async with AsyncClient(**options, journal=settings.journal) as client:
+        async with BoundedClient(
+            **options, journal=settings.journal, requests_max=self._concurrency
+        ) as client:
             self._currency = client.market.currency
             payouts = read_payouts(self._file, client.market, settings.service_provider_code)
             known: list[Payment | None] = [None] * len(payouts.rows)

@@ -14,12 +14,11 @@ from pesalango._errors import (
     PesalangoError,
     TransactionNotFoundError,
 )
-from pesalango.cli import USAGE
+from pesalango.cli import INTERRUPTED, USAGE
 
 DONE: Final = 0
 REFUSED: Final = 1
 UNKNOWN: Final = 3
-INTERRUPTED: Final = 130
 
 STATUSES: Final = """
 Exit status: 0 done; 1 refused, no money moved; 2 a mistake in call, settings or file, or no journal:

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
+from io import StringIO
 from typing import Any, Literal, TextIO
 
 import msgspec
@@ -116,10 +117,11 @@ def _make_table(*, show_header: bool) -> Table:
 
 def _render(table: Table) -> None:
     width = None if sys.stdout.isatty() else PIPE_COLUMNS
-    console = Console(width=width, highlight=False)
-    with console.capture() as capture:
-        console.print(table)
-    lines = [line.rstrip() for line in capture.get().splitlines()]
+    # Rendered here and written below, where a reader that has gone is no failure.
+    rendered = StringIO()
+    is_terminal = sys.stdout.isatty()
+    Console(file=rendered, force_terminal=is_terminal, width=width, highlight=False).print(table)
+    lines = [line.rstrip() for line in rendered.getvalue().splitlines()]
     _write_result("\n".join(lines) + "\n")
 
 

@@ -7,8 +7,9 @@ import asyncio
 import secrets
 import time
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Any, Final
 
+from pesalango._answers import Reply
 from pesalango._async_client import AsyncClient
 from pesalango._catalog import OPERATIONS
 from pesalango._errors import (
@@ -22,7 +23,7 @@ from pesalango._errors import (
     PesalangoError,
     UnavailableError,
 )
-from pesalango._flow import fill_in
+from pesalango._flow import Send, fill_in
 from pesalango._intents import Intent, Payment
 from pesalango._settlement import check_same, utc_now
 from pesalango.cli.payouts_file import Faults, Row
@@ -31,8 +32,26 @@ from pesalango.cli.report import Outcome
 _OPERATION: Final = OPERATIONS["b2c_payment"]
 _FINDS_AT_A_TIME: Final = 1000
 _PAUSES_S: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
+_PAYMENTS_PER_REQUEST: Final = 2
+"""One is with the gateway while the other is with the journal's disk."""
 _WAITING_PER_TASK_MAX: Final = 4
 """Rows that wait for another attempt; while there are more, no new row is begun."""
+
+
+class BoundedClient(AsyncClient):
+    """At most so many requests at a time, however many payments are under way.
+
+    While as many wait for an answer, others are written down by the journal: its disk does not
+    hold up the gateway.
+    """
+
+    def __init__(self, *, requests_max: int, **options: Any) -> None:
+        super().__init__(**options)
+        self._places = asyncio.Semaphore(requests_max)
+
+    async def _send(self, send: Send) -> Reply:
+        async with self._places:
+            return await super()._send(send)
 
 
 async def look_up(client: AsyncClient, rows: Sequence[Row], faults: Faults) -> list[Payment | None]:
@@ -102,7 +121,6 @@ class PayoutRun:
         )
         self._sending: set[int] = set()
         self._concurrency = concurrency
-        self._places = asyncio.Semaphore(concurrency)
         self._waiting_places = asyncio.Semaphore(concurrency * _WAITING_PER_TASK_MAX)
         self._waiting: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
@@ -136,7 +154,7 @@ class PayoutRun:
     async def _pay_all(self) -> None:
         try:
             async with asyncio.TaskGroup() as group:
-                for _ in range(self._concurrency):
+                for _ in range(self._concurrency * _PAYMENTS_PER_REQUEST):
                     group.create_task(self._work())
             # Those that wait are woken by `stop` too.
             while self._waiting:
@@ -193,48 +211,47 @@ class PayoutRun:
 
     async def _attempt(self, index: int, until: float) -> CallError | None:
         """One call. Keeps the row's outcome, or returns why there is none yet and nothing recorded."""
-        async with self._places:
-            self._sending.add(index)
-            row = self._rows[index]
-            try:
-                payment = await self._payments.pay_out(
-                    key=row.key,
-                    amount=row.amount,
-                    customer_msisdn=row.customer_msisdn,
-                    service_provider_code=row.service_provider_code,
-                    transaction_reference=row.transaction_reference,
-                    payment_items_description=row.payment_items_description,
-                    within=max(until - time.monotonic(), 0.001),
-                )
-                outcome = Outcome.of(payment)
-            except PaymentRefusedError as error:
-                outcome = Outcome.of(error.payment)
-            except PaymentUnsettledError as error:
-                outcome = Outcome.of(error.payment)
-            except (UnavailableError, NotSentError) as error:
-                self._sending.discard(index)
-                return error
-            except AuthenticationError as error:
-                outcome = _leave_unpaid(error)
-                self._give_up(error)
-            except CallError as error:
-                outcome = Outcome(
-                    state="open" if error.may_have_moved_money else "refused",
-                    code=error.code or "",
-                    text=error.text,
-                    third_party_conversation_id=error.third_party_conversation_id or "",
-                )
-            except KeyReusedError as error:
-                outcome = Outcome(state="unpaid", text=str(error))
-            except JournalError as error:
-                # It may have kept the intent, and the payment may have been sent after that.
-                outcome = Outcome(state="open", text=str(error))
-                self._give_up(error)
+        self._sending.add(index)
+        row = self._rows[index]
+        try:
+            payment = await self._payments.pay_out(
+                key=row.key,
+                amount=row.amount,
+                customer_msisdn=row.customer_msisdn,
+                service_provider_code=row.service_provider_code,
+                transaction_reference=row.transaction_reference,
+                payment_items_description=row.payment_items_description,
+                within=max(until - time.monotonic(), 0.001),
+            )
+            outcome = Outcome.of(payment)
+        except PaymentRefusedError as error:
+            outcome = Outcome.of(error.payment)
+        except PaymentUnsettledError as error:
+            outcome = Outcome.of(error.payment)
+        except (UnavailableError, NotSentError) as error:
             self._sending.discard(index)
-            self._record(index, outcome)
-            if outcome.state in {"completed", "refused"}:
-                self._answered_at = time.monotonic()
-            return None
+            return error
+        except AuthenticationError as error:
+            outcome = _leave_unpaid(error)
+            self._give_up(error)
+        except CallError as error:
+            outcome = Outcome(
+                state="open" if error.may_have_moved_money else "refused",
+                code=error.code or "",
+                text=error.text,
+                third_party_conversation_id=error.third_party_conversation_id or "",
+            )
+        except KeyReusedError as error:
+            outcome = Outcome(state="unpaid", text=str(error))
+        except JournalError as error:
+            # It may have kept the intent, and the payment may have been sent after that.
+            outcome = Outcome(state="open", text=str(error))
+            self._give_up(error)
+        self._sending.discard(index)
+        self._record(index, outcome)
+        if outcome.state in {"completed", "refused"}:
+            self._answered_at = time.monotonic()
+        return None
 
     def _record(self, index: int, outcome: Outcome) -> None:
         self.outcomes[index] = outcome
