@@ -472,3 +472,19 @@ def test_a_file_of_credentials_that_is_none_is_told_without_what_it_holds(
     path.write_bytes(msgspec.json.encode(whole))
     with pytest.raises(ConfigurationError, match="environment"):
         make(path, market="vodafoneGHA", environment="production")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_systems_proxy_is_gone_through_but_for_what_it_is_not_for(
+    kind: Kind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ScriptedGateway() as gateway:
+        monkeypatch.setenv("http_proxy", gateway.base_url)
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        with Caller(kind, **known(gateway)) as caller:
+            caller.pay()
+        with Caller(kind, **known(gateway, base_url="http://gateway.invalid")) as caller:
+            caller.pay()
+    hosts = [request.headers["host"] for request in gateway.requests]
+    own = gateway.base_url.removeprefix("http://")
+    assert hosts == [own, own, "gateway.invalid", "gateway.invalid"]

@@ -10,6 +10,7 @@ from typing import Any, Self, cast
 import httpx2
 
 from pesalango._answers import Reply
+from pesalango._async_connections import AsyncConnections, GivenAsyncClient
 from pesalango._calls import AsyncCalls
 from pesalango._client import LIFETIME_S, TIMEOUT_S, check_within, find_default_journal
 from pesalango._credentials import read_credentials
@@ -24,7 +25,6 @@ from pesalango._flow import (
     fill_in,
     session_flow,
 )
-from pesalango._http_clients import HttpClients
 from pesalango._intents import AsyncJournal, Journal, Payment
 from pesalango._journal_tasks import JournalTasks
 from pesalango._model import Environment, Market, Operation
@@ -34,13 +34,10 @@ from pesalango._session import Session, SessionKeeper
 from pesalango._settlement import Ask, Settling
 from pesalango._sqlite_journal import SqliteJournal
 from pesalango._transport import (
-    AnswerReader,
     Platform,
     check_seconds,
     explain_failure,
     make_ssl_context,
-    make_timeout,
-    parse_url,
 )
 
 
@@ -130,9 +127,11 @@ class AsyncClient(AsyncCalls):
         check_seconds("session_lifetime", session_lifetime)
         if http_client is not None and certificate_file is not None:
             raise ConfigurationError("certificate_file belongs into the http_client that is given")
-        self._given_client = http_client
+        self._given_client = (
+            None if http_client is None else GivenAsyncClient(http_client, time.monotonic)
+        )
         self._trusted = make_ssl_context(certificate_file)
-        self._http_clients: HttpClients | None = None
+        self._connections: AsyncConnections | None = None
         self._keeper = SessionKeeper(lifetime_s=session_lifetime)
         self._fetching = asyncio.Lock()
         self._journal = journal
@@ -198,12 +197,12 @@ class AsyncClient(AsyncCalls):
 
     async def close(self) -> None:
         """Let go of connections and of a journal that was opened here. Another call opens anew."""
-        http_clients, self._http_clients = self._http_clients, None
+        connections, self._connections = self._connections, None
         tasks, self._tasks = self._tasks, None
         journal, self._own_journal = self._own_journal, None
         self._payments = None
-        if http_clients is not None:
-            await http_clients.aclose()
+        if connections is not None:
+            await connections.aclose()
         if tasks is not None:
             await tasks.close()
         if journal is not None:
@@ -245,29 +244,19 @@ class AsyncClient(AsyncCalls):
         raise TypeError(f"no step of a flow: {step!r}")
 
     async def _send(self, send: Send) -> Reply:
-        reader = AnswerReader(time.monotonic, time.monotonic() + send.timeout_s)
         try:
-            async with self._find_http_client().stream(
-                send.method,
-                # One with a query is not asked for again.
-                send.url if send.content is None else parse_url(send.url),
-                content=send.content,
-                headers=send.headers,
-                timeout=make_timeout(send.timeout_s),
-                follow_redirects=False,
-            ) as response:
-                return await reader.read_in_task(response)
+            return await self._find_connections().exchange(send)
         except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, OSError) as failure:
             error = explain_failure(failure, send.timeout_s)
         # Raised out here, or it would carry the request, and with it a bearer, as its context.
         raise error
 
-    def _find_http_client(self) -> httpx2.AsyncClient | HttpClients:
+    def _find_connections(self) -> AsyncConnections | GivenAsyncClient:
         if self._given_client is not None:
             return self._given_client
-        if self._http_clients is None:
-            self._http_clients = HttpClients(self._trusted, time.monotonic)
-        return self._http_clients
+        if self._connections is None:
+            self._connections = AsyncConnections(self._trusted, time.monotonic)
+        return self._connections
 
     async def _find_session(self, refused: Session | None) -> Session:
         now = time.monotonic()

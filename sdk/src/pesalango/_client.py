@@ -11,6 +11,7 @@ import httpx2
 
 from pesalango._answers import Reply
 from pesalango._calls import Calls
+from pesalango._connections import Connections, GivenClient
 from pesalango._credentials import read_credentials
 from pesalango._errors import AuthenticationError, CallError, ConfigurationError
 from pesalango._flow import (
@@ -31,15 +32,10 @@ from pesalango._session import Session, SessionKeeper
 from pesalango._settlement import WITHIN_S, Ask, Settling
 from pesalango._sqlite_journal import SqliteJournal
 from pesalango._transport import (
-    AnswerReader,
     Platform,
     check_seconds,
     explain_failure,
-    make_headers,
-    make_limits,
     make_ssl_context,
-    make_timeout,
-    parse_url,
 )
 
 TIMEOUT_S = 90.0
@@ -167,9 +163,11 @@ class Client(Calls):
         check_seconds("session_lifetime", session_lifetime)
         if http_client is not None and certificate_file is not None:
             raise ConfigurationError("certificate_file belongs into the http_client that is given")
-        self._given_client = http_client
+        self._given_client = (
+            None if http_client is None else GivenClient(http_client, time.monotonic)
+        )
         self._trusted = make_ssl_context(certificate_file)
-        self._http_client: httpx2.Client | None = None
+        self._connections: Connections | None = None
         self._pid = os.getpid()
         self._keeper = SessionKeeper(lifetime_s=session_lifetime)
         self._fetching = threading.Lock()
@@ -236,10 +234,10 @@ class Client(Calls):
         """Let go of connections and of a journal that was opened here. Another call opens anew."""
         self._check_process()
         with self._making:
-            http_client, self._http_client = self._http_client, None
+            connections, self._connections = self._connections, None
             payments, self._payments = self._payments, None
-        if http_client is not None:
-            http_client.close()
+        if connections is not None:
+            connections.close()
         if payments is not None and payments.journal is not self._journal:
             journal = payments.journal
             if isinstance(journal, SqliteJournal):
@@ -278,18 +276,8 @@ class Client(Calls):
         raise TypeError(f"no step of a flow: {step!r}")
 
     def _send(self, send: Send) -> Reply:
-        reader = AnswerReader(time.monotonic, time.monotonic() + send.timeout_s)
         try:
-            with self._find_http_client().stream(
-                send.method,
-                # One with a query is not asked for again.
-                send.url if send.content is None else parse_url(send.url),
-                content=send.content,
-                headers=send.headers,
-                timeout=make_timeout(send.timeout_s),
-                follow_redirects=False,
-            ) as response:
-                return reader.read(response)
+            return self._find_connections().exchange(send)
         except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, OSError) as failure:
             error = explain_failure(failure, send.timeout_s)
         # Raised out here, or it would carry the request, and with it a bearer, as its context.
@@ -304,19 +292,17 @@ class Client(Calls):
         if self._pid == os.getpid():
             return
         self._pid = os.getpid()
-        self._http_client = None
+        self._connections = None
         self._fetching = threading.Lock()
         self._making = threading.Lock()
 
-    def _find_http_client(self) -> httpx2.Client:
+    def _find_connections(self) -> Connections | GivenClient:
         if self._given_client is not None:
             return self._given_client
         with self._making:
-            if self._http_client is None:
-                self._http_client = httpx2.Client(
-                    headers=make_headers(), verify=self._trusted, limits=make_limits()
-                )
-            return self._http_client
+            if self._connections is None:
+                self._connections = Connections(self._trusted, time.monotonic)
+            return self._connections
 
     def _find_session(self, refused: Session | None) -> Session:
         now = time.monotonic()

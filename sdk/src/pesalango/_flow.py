@@ -33,7 +33,7 @@ from pesalango._fields import render_fields
 from pesalango._model import Operation
 from pesalango._results import Result
 from pesalango._session import NOT_LIVE_MAX_S, Session
-from pesalango._transport import Platform, check_seconds
+from pesalango._transport import Platform, check_seconds, make_headers
 
 TPCID = "input_ThirdPartyConversationID"
 _PAUSES_S = (0.5, 1.0, 2.0, 4.0)
@@ -217,7 +217,9 @@ def make_send(
     bearer: str,
 ) -> Send:
     """The HTTP request of an operation."""
-    headers = {"Authorization": f"Bearer {bearer}", "Origin": platform.origin}
+    headers = make_headers()
+    headers["Authorization"] = f"Bearer {bearer}"
+    headers["Origin"] = platform.origin
     url = platform.root + operation.path
     content = None
     if operation.method == "GET":

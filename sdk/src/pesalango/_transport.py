@@ -131,6 +131,16 @@ def make_ssl_context(certificate_file: str | Path | None) -> ssl.SSLContext | bo
     return context
 
 
+def find_proxy(url: httpx2.URL) -> str | None:
+    """The system's proxy for an address (`https_proxy`, `all_proxy`, `no_proxy`), where it has one."""
+    from urllib.request import getproxies, proxy_bypass  # noqa: PLC0415 - loads much, for one call
+
+    if proxy_bypass(url.host):
+        return None
+    proxies = getproxies()
+    return proxies.get(url.scheme) or proxies.get("all")
+
+
 def make_headers() -> dict[str, str]:
     """What every request carries."""
     return {"User-Agent": _USER_AGENT, "Accept": "application/json"}

@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import httpx2
 import pytest
 
-from pesalango._http_clients import HttpClients
+from pesalango._async_connections import AsyncConnections
+from pesalango._flow import Send
 
 
 class Site:
@@ -19,7 +20,6 @@ class Site:
         self.ended: dict[int, asyncio.Event] = {}
         self.let = asyncio.Event()
         self.let.set()
-        self.cookies: list[bytes] = []
         self.url = ""
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -29,15 +29,10 @@ class Site:
         body = b"%d" % number
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
-                head = await reader.readuntil(b"\r\n\r\n")
-                _, _, cookie = head.lower().partition(b"\r\ncookie: ")
-                self.cookies.append(cookie.partition(b"\r\n")[0])
+                await reader.readuntil(b"\r\n\r\n")
                 self.asked.release()
                 await self.let.wait()
-                writer.write(
-                    b"HTTP/1.1 200 OK\r\nSet-Cookie: seen=yes\r\nContent-Length: %d\r\n\r\n%s"
-                    % (len(body), body)
-                )
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
         writer.close()
         self.ended[number].set()
 
@@ -50,20 +45,13 @@ class Clock:
 
 
 class World:
-    def __init__(self, site: Site, clients: HttpClients, clock: Clock) -> None:
+    def __init__(self, site: Site, clients: AsyncConnections, clock: Clock) -> None:
         self.site, self.clients, self.clock = site, clients, clock
 
     async def ask(self, *, room_s: float = 20.0) -> int:
         """The number of the connection that was used."""
-        async with self.clients.stream(
-            "GET",
-            self.site.url,
-            content=None,
-            headers={},
-            timeout=httpx2.Timeout(20.0, pool=room_s),
-            follow_redirects=False,
-        ) as answer:
-            return int(await answer.aread())
+        send = Send("GET", self.site.url, {}, None, room_s)
+        return int((await self.clients.exchange(send)).body)
 
     async def hold(self, count: int) -> "list[asyncio.Task[int]]":
         """Requests that have arrived, and are not answered before `let` is set."""
@@ -77,7 +65,7 @@ class World:
 @contextlib.asynccontextmanager
 async def open_world() -> AsyncIterator[World]:
     site, clock = Site(), Clock()
-    clients = HttpClients(True, clock)
+    clients = AsyncConnections(True, clock)
     server = await asyncio.start_server(site.serve, "127.0.0.1", 0)
     site.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
     try:
@@ -126,7 +114,7 @@ def test_a_connection_that_nobody_used_for_long_is_closed_and_not_used() -> None
 
 
 def test_a_request_that_finds_no_room_in_time_was_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pesalango._http_clients.CONNECTIONS_MAX", 2)
+    monkeypatch.setattr("pesalango._async_connections.CONNECTIONS_MAX", 2)
 
     async def scenario(world: World) -> None:
         tasks = await world.hold(2)
@@ -143,7 +131,7 @@ def test_a_request_that_finds_no_room_in_time_was_not_sent(monkeypatch: pytest.M
 def test_a_request_that_is_cancelled_takes_its_connection_with_it_and_leaves_its_room(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("pesalango._http_clients.CONNECTIONS_MAX", 1)
+    monkeypatch.setattr("pesalango._async_connections.CONNECTIONS_MAX", 1)
 
     async def scenario(world: World) -> None:
         (task,) = await world.hold(1)
@@ -152,17 +140,6 @@ def test_a_request_that_is_cancelled_takes_its_connection_with_it_and_leaves_its
             await task
         world.site.let.set()
         assert await world.ask() == 2
-
-    run(scenario)
-
-
-def test_what_one_connection_was_given_in_cookies_all_send() -> None:
-    async def scenario(world: World) -> None:
-        await world.ask()
-        tasks = await world.hold(2)
-        world.site.let.set()
-        await asyncio.gather(*tasks)
-        assert world.site.cookies == [b"", b"seen=yes", b"seen=yes"]
 
     run(scenario)
 
