@@ -14,6 +14,7 @@ import secrets
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from itertools import count
 
@@ -23,8 +24,9 @@ import msgspec
 from bench.client_calls import SECONDS_MAX, check_answer
 from bench.directory import REPOSITORY
 from bench.server import AMOUNT, COUNTRY, CURRENCY, ENVIRONMENT, MARKET, MSISDN_FIRST, ProductError
-from pesalango import AsyncClient
 from pesalango._transport import make_headers, make_limits
+from pesalango.cli.payout_run import BoundedClient, PayoutRun
+from pesalango.cli.payouts_file import Row
 
 WORKERS = 16
 """What `pesalango bulk` has at a time."""
@@ -118,16 +120,18 @@ async def pay_bare(order: Order) -> Paid:
 
 
 async def pay_through_client(order: Order) -> Paid:
-    async with AsyncClient(
+    """As `pesalango bulk` does, from its first payment to its last."""
+    async with BoundedClient(
         base_url=order.base_url,
         api_key=order.api_key,
         public_key=order.public_key,
         market=MARKET,
         journal=order.journal,
+        requests_max=WORKERS,
     ) as client:
-
-        async def pay(number: int) -> None:
-            await client.payments.pay_out(
+        rows = [
+            Row(
+                line=number + 2,
                 key=f"payment-{number}",
                 amount=AMOUNT,
                 customer_msisdn=str(MSISDN_FIRST + number),
@@ -135,13 +139,17 @@ async def pay_through_client(order: Order) -> Paid:
                 transaction_reference="Benchmark",
                 payment_items_description="Benchmark",
             )
-
+            for number in range(order.payments)
+        ]
         await client.open_session()
-        paid = await share_out(order.payments, pay)
-        left = await client.payments.list_open()
-    if left:
-        raise ProductError(f"{len(left)} payments are open")
-    return paid
+        run = PayoutRun(client, rows, [None] * len(rows), concurrency=WORKERS, within_s=SECONDS_MAX)
+        begun = time.perf_counter()
+        await run.pay()
+        seconds = time.perf_counter() - begun
+    states = Counter(outcome.state if outcome else "not begun" for outcome in run.outcomes)
+    if states != {"completed": order.payments}:
+        raise ProductError(f"the payouts are {dict(states)}")
+    return Paid(payments=order.payments, seconds=seconds)
 
 
 def main() -> None:

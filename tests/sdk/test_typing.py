@@ -35,8 +35,8 @@ class Kept:
 
     def close_intent(
         self, platform: str, key: str, closing: Closing, *, sendings: int | None
-    ) -> Intent | None:
-        return self.find(platform, key) if closing.state == "completed" else None
+    ) -> bool:
+        return self.find(platform, key) is not None and closing.state == "completed"
 
     def forget(self, platform: str, key: str, *, sendings: int) -> bool:
         return self.intents.pop((platform, key), None) is not None
@@ -60,7 +60,7 @@ class KeptByTasks:
 
     async def close_intent(
         self, platform: str, key: str, closing: Closing, *, sendings: int | None
-    ) -> Intent | None:
+    ) -> bool:
         return self.kept.close_intent(platform, key, closing, sendings=sendings)
 
     async def forget(self, platform: str, key: str, *, sendings: int) -> bool:

@@ -122,8 +122,8 @@ class Journal(Protocol):
 
     def close_intent(
         self, platform: str, key: str, closing: Closing, *, sendings: int | None
-    ) -> Intent | None:
-        """Close an open intent, if `sendings` is None or its number still. The intent as it then is."""
+    ) -> bool:
+        """Close an open intent if `sendings` is None or its number still; whether it was closed."""
         ...
 
     def forget(self, platform: str, key: str, *, sendings: int) -> bool:
@@ -152,7 +152,7 @@ class AsyncJournal(Protocol):
 
     async def close_intent(
         self, platform: str, key: str, closing: Closing, *, sendings: int | None
-    ) -> Intent | None:
+    ) -> bool:
         """As `Journal.close_intent`."""
         ...
 

@@ -1,6 +1,7 @@
 """A journal of plain calls, for tasks: one thread makes the calls, all that wait at a time."""
 
 import asyncio
+import contextlib
 import queue
 import threading
 from collections.abc import Sequence
@@ -9,7 +10,8 @@ from typing import Any
 from pesalango._intents import Closing, Intent, Journal
 from pesalango._sqlite_journal import Job, SqliteJournal
 
-_Waiting = tuple[Job, "asyncio.Future[Any]", asyncio.AbstractEventLoop]
+_GATHER_S = 0.005
+_Call = tuple[Job, "asyncio.Future[Any]"]
 
 
 class JournalTasks:
@@ -17,7 +19,11 @@ class JournalTasks:
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
-        self._calls: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self._gathered: dict[asyncio.AbstractEventLoop, list[_Call]] = {}
+        """What was asked for and not handed over yet, by the event loop that asked."""
+        self._are_many = False
+        self._batches: queue.SimpleQueue[tuple[asyncio.AbstractEventLoop, list[_Call]] | None]
+        self._batches = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
 
@@ -38,12 +44,12 @@ class JournalTasks:
 
     async def close_intent(
         self, platform: str, key: str, closing: Closing, *, sendings: int | None
-    ) -> Intent | None:
+    ) -> bool:
         """See `Journal.close_intent`."""
-        found: Intent | None = await self._call(
+        is_closed: bool = await self._call(
             "close_intent", platform, key, closing, sendings=sendings
         )
-        return found
+        return is_closed
 
     async def forget(self, platform: str, key: str, *, sendings: int) -> bool:
         """See `Journal.forget`."""
@@ -57,19 +63,34 @@ class JournalTasks:
 
     async def close(self) -> None:
         """End the thread, once it has made what was asked for. Another call starts it again."""
+        for loop in list(self._gathered):
+            self._hand_over(loop)
         thread, self._thread = self._thread, None
         if thread is not None:
-            self._calls.put(None)
+            self._batches.put(None)
             await asyncio.get_running_loop().run_in_executor(None, thread.join)
 
     async def _call(self, method: str, *arguments: Any, **keywords: Any) -> Any:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
-        self._calls.put((Job(method, arguments, keywords), future, loop))
-        if self._thread is None:
-            self._start()
+        gathered = self._gathered.get(loop)
+        if gathered is None:
+            gathered = self._gathered[loop] = []
+            # Where many are at it, a moment brings most of them together: each transaction costs
+            # a sync, and several waits for the interpreter, whatever is in it.
+            loop.call_later(_GATHER_S if self._are_many else 0, self._hand_over, loop)
+        gathered.append((Job(method, arguments, keywords), future))
         # A task that is cancelled does not take the call back: it was asked for, and is made.
         return await future
+
+    def _hand_over(self, loop: asyncio.AbstractEventLoop) -> None:
+        calls = self._gathered.pop(loop, None)
+        if calls is None:
+            return
+        self._are_many = len(calls) > 1
+        self._batches.put((loop, calls))
+        if self._thread is None:
+            self._start()
 
     def _start(self) -> None:
         with self._starting:
@@ -80,29 +101,14 @@ class JournalTasks:
                 self._thread.start()
 
     def _serve(self) -> None:
-        while True:
-            call = self._calls.get()
-            calls = []
-            while call is not None:
-                calls.append(call)
-                try:
-                    call = self._calls.get_nowait()
-                except queue.Empty:
-                    break
-            self._make([job for job, _, _ in calls])
-            for loop in {loop for _, _, loop in calls}:
-                done = [(job, future) for job, future, its in calls if its is loop]
-                try:
-                    loop.call_soon_threadsafe(_hand_back, done)
-                except RuntimeError:
-                    # The loop was closed while its tasks waited: nobody is there to be told.
-                    continue
-            if call is None:
-                return
+        while (batch := self._batches.get()) is not None:
+            loop, calls = batch
+            self._make([job for job, _ in calls])
+            # The loop may have been closed while its tasks waited: nobody is there to be told.
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(_hand_back, calls)
 
     def _make(self, jobs: Sequence[Job]) -> None:
-        if not jobs:
-            return
         if isinstance(self._journal, SqliteJournal):
             self._journal._perform_together(jobs)  # noqa: SLF001
             return
@@ -113,8 +119,8 @@ class JournalTasks:
                 job.error = failure
 
 
-def _hand_back(done: Sequence[tuple[Job, "asyncio.Future[Any]"]]) -> None:
-    for job, future in done:
+def _hand_back(calls: Sequence[_Call]) -> None:
+    for job, future in calls:
         if future.cancelled():
             continue
         if job.error is not None:

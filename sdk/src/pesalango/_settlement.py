@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from pesalango._catalog import OPERATIONS
@@ -132,9 +133,7 @@ class Settling:
         if before is None or before.closing is not None:
             state = "not in the journal" if before is None else Payment.of(before).state
             raise ValueError(f"the payment {key!r} is {state}: only an open one is written off")
-        after: Intent | None = yield Ask(
-            "close_intent", (platform, key, closing), {"sendings": before.sendings}
-        )
+        after = yield from self._close(before, closing, sendings=before.sendings)
         if after is None or after.closing != closing:
             raise ValueError(f"the payment {key!r} is being settled right now: look at it again")
         return Payment.of(after)
@@ -168,12 +167,12 @@ class Settling:
             return (yield Ask("find", (intent.platform, intent.key)))
         except RefusedError as error:
             closing = _refuse(error)
-            return (yield self._close(intent, closing, sendings=1))
+            return (yield from self._close(intent, closing, sendings=1))
         except CallError:
             return intent
         if closing is None:
             return intent
-        return (yield self._close(intent, closing))
+        return (yield from self._close(intent, closing))
 
     def _send(self, intent: Intent, options: CallOptions) -> Flow:
         """The closing that a success is; None where it only says that the request was accepted."""
@@ -192,8 +191,12 @@ class Settling:
             closed_at=utc_now(),
         )
 
-    def _close(self, intent: Intent, closing: Closing, *, sendings: int | None = None) -> Ask:
-        return Ask("close_intent", (intent.platform, intent.key, closing), {"sendings": sendings})
+    def _close(self, intent: Intent, closing: Closing, *, sendings: int | None = None) -> Flow:
+        """The intent as it then is: closed with this, or as somebody else left it."""
+        name = (intent.platform, intent.key)
+        if (yield Ask("close_intent", (*name, closing), {"sendings": sendings})):
+            return msgspec.structs.replace(intent, closing=closing)
+        return (yield Ask("find", name))
 
     def _find_out(self, intent: Intent, until: float) -> Flow:
         """Go on until the intent is closed (then it is returned) or gone (then None).
@@ -240,7 +243,7 @@ class Settling:
             return intent, error
         if closing is None:
             return intent, problem
-        return (yield self._close(intent, closing)), None
+        return (yield from self._close(intent, closing)), None
 
     def _ask_status(self, intent: Intent) -> Flow:
         """The closing that a final status is; None where the payment waits for its customer."""

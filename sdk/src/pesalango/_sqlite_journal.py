@@ -7,6 +7,7 @@ process beside a write in another.
 """
 
 import fcntl
+import itertools
 import os
 import sqlite3
 import threading
@@ -43,17 +44,28 @@ CREATE INDEX IF NOT EXISTS open_intents ON intents (platform, created_at) WHERE 
 _COLUMNS: Final = "platform, key, sender, operation, body, created_at, sendings, closing"
 _FIND: Final = f"SELECT {_COLUMNS} FROM intents WHERE platform = ? AND key = ?"
 _LIST_OPEN: Final = f"SELECT {_COLUMNS} FROM intents WHERE platform = ? AND closing IS NULL ORDER BY created_at, key"
-_BEGIN: Final = (
-    "INSERT INTO intents (platform, key, sender, operation, third_party_conversation_id, body, "
-    "created_at, sendings) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (platform, key) DO NOTHING"
-)
+# All that threads and tasks ask for at once is one statement each: between two statements the thread
+# that makes them would wait for the interpreter, which the event loop has.
+_BEGIN: Final = """
+INSERT INTO intents (platform, key, sender, operation, third_party_conversation_id, body, created_at,
+    sendings)
+SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),
+    json_extract(value, '$[3]'), json_extract(value, '$[4]'), json_extract(value, '$[5]'),
+    json_extract(value, '$[6]'), json_extract(value, '$[7]')
+FROM json_each(?) WHERE true
+ON CONFLICT (platform, key) DO NOTHING
+"""
 _COUNT: Final = (
     "UPDATE intents SET sendings = sendings + 1 WHERE platform = ? AND key = ? AND closing IS NULL"
 )
-_CLOSE: Final = (
-    "UPDATE intents SET closing = ? WHERE platform = ? AND key = ? AND closing IS NULL "
-    "AND (?4 IS NULL OR sendings = ?4)"
-)
+_CLOSE: Final = """
+UPDATE intents SET closing = json_extract(wanted.value, '$[2]')
+FROM json_each(?) AS wanted
+WHERE intents.platform = json_extract(wanted.value, '$[0]')
+    AND intents.key = json_extract(wanted.value, '$[1]')
+    AND closing IS NULL
+    AND (json_extract(wanted.value, '$[3]') IS NULL OR sendings = json_extract(wanted.value, '$[3]'))
+"""
 _FORGET: Final = (
     "DELETE FROM intents WHERE platform = ? AND key = ? AND closing IS NULL AND sendings = ?"
 )
@@ -125,12 +137,10 @@ class SqliteJournal:
 
     def close_intent(
         self, platform: str, key: str, closing: Closing, *, sendings: int | None
-    ) -> Intent | None:
+    ) -> bool:
         """See `Journal.close_intent`."""
-        found: Intent | None = self._perform(
-            "close_intent", platform, key, closing, sendings=sendings
-        )
-        return found
+        is_closed: bool = self._perform("close_intent", platform, key, closing, sendings=sendings)
+        return is_closed
 
     def forget(self, platform: str, key: str, *, sendings: int) -> bool:
         """See `Journal.forget`."""
@@ -209,8 +219,7 @@ class SqliteJournal:
                 self._level = level
             connection.execute("BEGIN IMMEDIATE")
             try:
-                for job in jobs:
-                    job.result = _ACTIONS[job.method](connection, *job.arguments, **job.keywords)
+                _carry_out(connection, jobs)
                 connection.execute("COMMIT")
             except BaseException:
                 if connection.in_transaction:
@@ -318,9 +327,22 @@ def _explain(path: Path, failure: BaseException) -> Exception:
     return error
 
 
-def _begin(connection: sqlite3.Connection, intent: Intent) -> Intent:
-    inserted = connection.execute(
-        _BEGIN,
+def _carry_out(connection: sqlite3.Connection, jobs: Sequence[Job]) -> None:
+    """In their order, but for those of one kind that follow each other: these are one statement."""
+    for method, some in itertools.groupby(jobs, key=lambda job: job.method):
+        together = list(some)
+        if method == "begin":
+            _begin(connection, together)
+        elif method == "close_intent":
+            _close(connection, together)
+        else:
+            for job in together:
+                job.result = _ACTIONS[method](connection, *job.arguments, **job.keywords)
+
+
+def _begin(connection: sqlite3.Connection, jobs: Sequence[Job]) -> None:
+    intents: list[Intent] = [job.arguments[0] for job in jobs]
+    rows = [
         (
             intent.platform,
             intent.key,
@@ -330,14 +352,19 @@ def _begin(connection: sqlite3.Connection, intent: Intent) -> Intent:
             msgspec.json.encode(intent.body).decode(),
             intent.created_at.isoformat(),
             intent.sendings,
-        ),
-    ).rowcount
-    if inserted:
-        return intent
-    kept = _find(connection, intent.platform, intent.key)
-    if kept is None:
-        raise JournalError("an intent was refused and is not there")
-    return kept
+        )
+        for intent in intents
+    ]
+    inserted = connection.execute(_BEGIN, (msgspec.json.encode(rows).decode(),)).rowcount
+    for job, intent in zip(jobs, intents, strict=True):
+        if inserted == len(jobs):
+            job.result = intent
+            continue
+        kept = _find(connection, intent.platform, intent.key)
+        is_own = kept is not None and (
+            kept.third_party_conversation_id == intent.third_party_conversation_id
+        )
+        job.result = intent if is_own else kept
 
 
 def _find(connection: sqlite3.Connection, platform: str, key: str) -> Intent | None:
@@ -350,17 +377,21 @@ def _count_sending(connection: sqlite3.Connection, platform: str, key: str) -> I
     return _find(connection, platform, key)
 
 
-def _close(
-    connection: sqlite3.Connection,
-    platform: str,
-    key: str,
-    closing: Closing,
-    *,
-    sendings: int | None,
-) -> Intent | None:
-    content = msgspec.json.encode(closing).decode()
-    connection.execute(_CLOSE, (content, platform, key, sendings))
-    return _find(connection, platform, key)
+def _close(connection: sqlite3.Connection, jobs: Sequence[Job]) -> None:
+    rows = []
+    for job in jobs:
+        platform, key, closing = job.arguments
+        content = msgspec.json.encode(closing).decode()
+        rows.append((platform, key, content, job.keywords["sendings"]))
+    closed = connection.execute(_CLOSE, (msgspec.json.encode(rows).decode(),)).rowcount
+    for job in jobs:
+        if closed == len(jobs):
+            job.result = True
+            continue
+        platform, key, closing = job.arguments
+        kept = _find(connection, platform, key)
+        # By identity of what was asked: two may want the same end, and both have it then.
+        job.result = kept is not None and kept.closing == closing
 
 
 def _forget(connection: sqlite3.Connection, platform: str, key: str, *, sendings: int) -> bool:
@@ -386,10 +417,8 @@ def _read(row: Sequence[Any]) -> Intent:
 
 
 _ACTIONS: Final[Mapping[str, Callable[..., Any]]] = {
-    "begin": _begin,
     "find": _find,
     "count_sending": _count_sending,
-    "close_intent": _close,
     "forget": _forget,
     "list_open": _list_open,
 }

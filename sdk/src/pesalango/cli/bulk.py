@@ -34,7 +34,6 @@ from pesalango.cli.report import Outcome, check_report, write_report
 
 CONCURRENCY_MAX = 256
 _SHOW_EVERY_S = 0.25
-_SWITCH_INTERVAL_S = 0.001
 _NOT_REACHED = Outcome(state="unpaid", text="not begun")
 
 
@@ -84,8 +83,6 @@ def pay_bulk(
     within_s = check_within(within)
     options = gateway.list_client_options()
     bulk = _Bulk(gateway, file, report, within_s=within_s, concurrency=concurrency)
-    # The journal's thread must not keep the event loop from its answers for 5 ms at a time.
-    sys.setswitchinterval(_SWITCH_INTERVAL_S)
     return asyncio.run(bulk.run(options, is_check=check))
 
 
