@@ -130,6 +130,8 @@ def _render_report() -> str:
     columns = ", ".join(f"`{column}`" for column in report.COLUMNS)
     return (
         "## The report of bulk\n\n"
+        "A refused row keeps its key, and is never tried again. To pay it after all, give that row "
+        "alone a new key.\n\n"
         f"A CSV file that its owner alone may read, with a line for each row: {columns}. The state is "
         "`completed`, `refused`, `open`, or `unpaid`: nothing is recorded of it, and the next run "
         "pays it.\n"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pesalango.cli import settings as client_settings
 from pesalango_server.settings import Settings, environment_name
 from pesalango_server.storage.bundled import find_bundled_program
 from tests.e2e.samples import (
@@ -112,6 +113,8 @@ def test_an_installation_on_postgres_is_made_by_the_page(tmp_path: Path, postgre
 def test_settings_that_the_pages_name_are_settings() -> None:
     known = {environment_name(name) for name in Settings.__struct_fields__}
     known |= {"PESALANGO_ADMIN_URL", "PESALANGO_ADMIN_TOKEN", "PESALANGO_SETTINGS"}
+    # Of the client's command, which has a table of its own.
+    known |= {f"PESALANGO_{name.upper()}" for name in client_settings.SETTINGS}
     for folder in ("running", "guide", "security"):
         for path in (ROOT / "docs" / folder).iterdir():
             named = set(re.findall(r"PESALANGO_[A-Z_]*[A-Z]", path.read_text("utf-8")))

@@ -1,5 +1,6 @@
 """`pesalango bulk` against a real gateway: each row once, whatever happens to whoever runs it."""
 
+import asyncio
 import csv
 import json
 import stat
@@ -13,10 +14,13 @@ import pytest
 
 from pesalango import MARKETS
 from pesalango.cli.exits import Fault
-from pesalango.cli.payouts_file import read_payouts
+from pesalango.cli.payout_run import BoundedClient, PayoutRun
+from pesalango.cli.payouts_file import Row, read_payouts
+from pesalango.cli.report import Outcome
 from tests.e2e.books import find_violations, read_books
 from tests.e2e.server import Server, wait_until
 from tests.sdk.client_command import TIMEOUT_S, Command, count_movements, find_other_files
+from tests.sdk.scripted_gateway import ScriptedGateway, answer
 
 CUSTOMER = "000000000001"
 POOR = "000000000006"
@@ -178,7 +182,9 @@ def test_a_check_pays_nothing_and_knows_the_keys_of_the_journal(
     payouts.path.write_text(payouts.path.read_text().replace("Salary", "Wages", 1))
     (fault,) = cli.read("bulk", "payouts.csv", status=2)["error"]["faults"]
     assert (fault["line"], fault["column"]) == (2, "key")
-    assert fault["text"].endswith("which differs in payment_items_description")
+    assert fault["text"].startswith(
+        "belongs to another payment in the journal, which differs in payment_items_description"
+    )
 
 
 # --- paid ----------------------------------------------------------------------------------------
@@ -327,3 +333,37 @@ def test_without_a_gateway_the_run_stops_and_goes_on_when_it_is_back(
     assert cli.read("bulk", "payouts.csv")["completed"] == ROWS
     payouts.check_each_is_paid_once(server)
     assert server.audit().returncode == 0
+
+
+def test_a_row_of_which_nothing_is_recorded_is_unpaid_and_not_refused(tmp_path: Path) -> None:
+    row = Row(
+        line=2,
+        key="wage-1",
+        amount="1",
+        customer_msisdn="254707161122",
+        transaction_reference="May1",
+        payment_items_description="Wage",
+        service_provider_code="ORG001",
+    )
+
+    async def pay() -> Outcome | None:
+        async with BoundedClient(
+            base_url=gateway.base_url,
+            api_key=gateway.api_key,
+            public_key=gateway.public_key,
+            market="vodafoneGHA",
+            journal=tmp_path / "journal.db",
+            requests_max=1,
+        ) as client:
+            run = PayoutRun(client, [row], [None], concurrency=1, within_s=20.0)
+            await run.pay()
+            return run.outcomes[0]
+
+    with ScriptedGateway() as gateway:
+        gateway.script("b2cPayment/", answer("INS-996"), answer())
+        unpaid, paid = asyncio.run(pay()), asyncio.run(pay())
+
+    assert unpaid is not None
+    assert (unpaid.state, unpaid.code) == ("unpaid", "INS-996")
+    assert paid is not None
+    assert paid.state == "completed"

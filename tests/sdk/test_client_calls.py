@@ -20,6 +20,7 @@ from pesalango import (
     B2bPaymentResult,
     B2cPaymentResult,
     C2bSingleStageResult,
+    CallError,
     Client,
     ConfigurationError,
     QueryTransactionStatusResult,
@@ -410,7 +411,7 @@ def test_a_client_of_the_callers_own_is_used_and_left_open(
         assert not given.is_closed
         assert len(written) == len(gateway.requests) == 2
         caller.call_function(get_close(given))
-        with pytest.raises(RuntimeError, match="closed"):
+        with pytest.raises(CallError, match="closed"):
             caller.pay()
 
 

@@ -76,9 +76,9 @@ def _number(*numbers: int) -> list[str]:
 
 
 EXPECTED: dict[type[CallError], list[str]] = {
-    OutcomeUnknownError: [*_number(9), "INS-GAR-0"],
+    OutcomeUnknownError: [*_number(1, 9), "INS-GAR-0"],
     DuplicateError: _number(10),
-    UnavailableError: _number(1, 16, 989),
+    UnavailableError: _number(16, 989),
     TransactionNotFoundError: _number(23),
     InvalidRequestError: _number(
         *(17, 19, 20, 26, 28, 30, 31, 32, 36, 39, 40, 41, 42, 43, 45, 54, 55, 57, 996, 998)
@@ -88,9 +88,9 @@ EXPECTED: dict[type[CallError], list[str]] = {
     NotEnabledError: _number(997),
     InsufficientBalanceError: _number(2006),
 }
-"""By the only thing that decides: the code."""
+"""Of a payment, by the only thing that decides: the code."""
 ERRORS = {code: kind for kind, codes in EXPECTED.items() for code in codes}
-MAY_HAVE_MOVED = (OutcomeUnknownError, DuplicateError)
+MAY_HAVE_MOVED = (OutcomeUnknownError, DuplicateError, TransactionNotFoundError)
 RETRY_SAFE = (
     NotSentError,
     AuthenticationError,

@@ -141,7 +141,7 @@ def test_customers_and_businesses_are_paid(cli: Command, server: Server) -> None
 
 
 def test_nothing_open_needs_no_recovery(cli: Command) -> None:
-    assert cli.run("recover").stdout == "Nothing is open.\n"
+    assert cli.run("recover").stdout == "Nothing is open in sandbox, vodacomTZN.\n"
 
 
 # --- exit statuses -------------------------------------------------------------------------------
@@ -154,7 +154,13 @@ def test_a_refusal_is_status_1_and_says_that_no_money_moved(cli: Command) -> Non
     assert error["may_have_moved_money"] is False
     assert error["key"] == "poor"
     assert len(error["third_party_conversation_id"]) == 32
-    assert "INS-23" in cli.fail("status", "nobody0knows0this", status=1)
+
+
+def test_what_the_gateway_does_not_know_so_far_is_not_told_to_have_failed(cli: Command) -> None:
+    error = cli.read("status", "nobody0knows0this", status=3)["error"]
+
+    assert (error["code"], error["may_have_moved_money"]) == ("INS-23", True)
+    assert "ORG001" in error["text"] or "000000" in error["text"]
 
 
 def test_an_unknown_outcome_is_status_3_and_stays_in_the_journal(
@@ -388,7 +394,7 @@ def test_the_help_of_each_command_has_the_exit_statuses(command: str) -> None:
     shown = CliRunner().invoke(app, [command, "--help"])
 
     assert shown.exit_code == 0
-    assert "Exit status: 0 done; 1 refused" in shown.output
+    assert "Exit status: 0 done; 1 no money moved" in shown.output
     assert "--service-provider-code" in shown.output
     assert "--api-key " not in shown.output
 

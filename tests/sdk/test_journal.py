@@ -1,6 +1,7 @@
 """The journal's file: shared by threads, tasks and processes, readable by nobody else, never guessed at."""
 
 import asyncio
+import fcntl
 import os
 import sqlite3
 import stat
@@ -9,10 +10,19 @@ import sys
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
-from pesalango import Client, Closing, Intent, JournalError, SqliteJournal
+from pesalango import (
+    Client,
+    Closing,
+    ConfigurationError,
+    Intent,
+    JournalError,
+    SqliteJournal,
+)
 from pesalango._journal_tasks import JournalTasks
 
 PLATFORM = "a" * 32
@@ -228,6 +238,149 @@ def test_a_journal_that_cannot_be_written_lets_nothing_be_sent(path: Path) -> No
             journal.begin(make_intent(1))
     finally:
         path.parent.chmod(0o700)
+
+
+def read_level(journal: SqliteJournal) -> int:
+    assert journal._connection is not None
+    level: int = journal._connection.execute("PRAGMA synchronous").fetchone()[0]
+    return level
+
+
+def test_what_a_power_cut_must_not_undo_is_synced(path: Path) -> None:
+    full, normal = 2, 1
+    refused = msgspec.structs.replace(CLOSING, state="refused")
+    with SqliteJournal(path) as journal:
+        for number in range(3):
+            journal.begin(make_intent(number))
+        assert read_level(journal) == full
+        journal.close_intent(PLATFORM, "order-0", CLOSING, sendings=None)
+        assert read_level(journal) == normal
+        journal.close_intent(PLATFORM, "order-1", refused, sendings=None)
+        assert read_level(journal) == full
+        journal.count_sending(PLATFORM, "order-2")
+        assert read_level(journal) == normal
+        journal.forget(PLATFORM, "order-2", sendings=2)
+        assert read_level(journal) == full
+
+
+@pytest.mark.parametrize("path", ["", ".", ":memory:"])
+def test_a_path_that_is_no_files_is_refused_at_once(path: str) -> None:
+    with pytest.raises(ConfigurationError, match="takes the path of a file"):
+        SqliteJournal(path)
+
+
+def test_a_journal_stays_where_it_was_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    journal, own = SqliteJournal("journal.db"), SqliteJournal("~/journal.db")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    for each in (journal, own):
+        with each:
+            each.begin(make_intent(1))
+    assert (tmp_path / "journal.db").is_file()
+    assert (tmp_path / "home" / "journal.db").is_file()
+
+
+def test_a_process_that_holds_the_journal_stops_nobody_for_ever(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pesalango._sqlite_journal._BUSY_TIMEOUT_S", 0.05)
+    with SqliteJournal(path) as journal:
+        journal.begin(make_intent(1))
+        with path.with_name(path.name + "-lock").open("rb") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            with pytest.raises(JournalError, match="another process has held it"):
+                journal.begin(make_intent(2))
+        journal.begin(make_intent(2))
+
+
+def test_what_one_caller_asks_wrongly_is_no_other_callers_failure(path: Path) -> None:
+    async def ask() -> Any:
+        with SqliteJournal(path) as journal:
+            tasks = JournalTasks(journal)
+            wrong: Any = object()
+            try:
+                return await asyncio.gather(
+                    tasks.begin(make_intent(1)),
+                    tasks.find(PLATFORM, wrong),
+                    tasks.begin(make_intent(2)),
+                    return_exceptions=True,
+                )
+            finally:
+                await tasks.close()
+
+    first, failure, second = asyncio.run(ask())
+    assert (first, second) == (make_intent(1), make_intent(2))
+    assert isinstance(failure, JournalError)
+
+
+class SlowJournal(SqliteJournal):
+    """One whose disk takes until it is let."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.let = threading.Event()
+        self.asked = threading.Event()
+
+    def begin(self, intent: Intent) -> Intent:
+        self.asked.set()
+        assert self.let.wait(10)
+        return super().begin(intent)
+
+
+def test_closing_while_calls_come_ends_and_loses_none(path: Path) -> None:
+    async def close_amid() -> tuple[Intent, ...]:
+        with SlowJournal(path) as journal:
+            tasks = JournalTasks(journal)
+            first = asyncio.create_task(tasks.begin(make_intent(1)))
+            await asyncio.to_thread(journal.asked.wait, 10)
+            closing = asyncio.create_task(tasks.close())
+            await asyncio.sleep(0)
+            second = asyncio.create_task(tasks.begin(make_intent(2)))
+            await asyncio.sleep(0)
+            journal.let.set()
+            async with asyncio.timeout(10):
+                done = await asyncio.gather(first, second)
+                await closing
+                await tasks.close()
+            return done
+
+    assert list(asyncio.run(close_amid())) == [make_intent(1), make_intent(2)]
+
+
+TASKS_FORKER = """
+import asyncio, os, sys
+from datetime import UTC, datetime
+from pesalango import Intent, SqliteJournal
+from pesalango._journal_tasks import JournalTasks
+
+tasks = JournalTasks(SqliteJournal(sys.argv[1]))
+def keep(name):
+    intent = Intent(platform="a" * 32, key=name, sender="b" * 16, operation="b2c_payment",
+        body={"input_ThirdPartyConversationID": name * 32}, created_at=datetime.now(UTC))
+    asyncio.run(asyncio.wait_for(tasks.begin(intent), 20))
+keep("p")
+child = os.fork()
+if child == 0:
+    keep("c")
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+print(len(asyncio.run(tasks.list_open("a" * 32))))
+"""
+
+
+def test_tasks_of_a_forked_process_have_a_thread_of_their_own(path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", TASKS_FORKER, path],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout == "2\n"
 
 
 def test_a_file_that_is_replaced_under_a_program_is_noticed(path: Path) -> None:

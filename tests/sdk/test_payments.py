@@ -3,18 +3,23 @@
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pesalango import (
     AuthenticationError,
     CallError,
+    Closing,
     Intent,
     InvalidRequestError,
+    JournalError,
     KeyReusedError,
     NotSentError,
+    OutcomeUnknownError,
     PaymentRefusedError,
     PaymentUnsettledError,
+    SqliteJournal,
     StatusQueryNotEnabledError,
     UnavailableError,
 )
@@ -29,6 +34,7 @@ from tests.sdk.scripted_gateway import (
     cut_midway,
     error,
     raw,
+    silence,
     status,
 )
 
@@ -338,6 +344,77 @@ def test_what_can_never_be_found_out_is_written_off_by_hand(
     with pytest.raises(ValueError, match="is refused"):
         payer.make("write_off", key="wages-1", reason="again")
     assert len(gateway.requests) == sent
+
+
+def test_a_success_of_what_was_written_off_meanwhile_is_not_kept_quiet(
+    gateway: ScriptedGateway, payer: Payer
+) -> None:
+    def write_off(_: Request) -> None:
+        closing = Closing(state="refused", text="written off", closed_at=datetime.now(UTC))
+        assert payer.journal.close_intent(payer.platform, "wages-1", closing, sendings=None)
+
+    gateway.script(PAY, _after(write_off, answer(output_TransactionID="5fT0kQ2mBx7L")))
+    with pytest.raises(
+        OutcomeUnknownError, match=r"is completed \(5fT0kQ2mBx7L\), while the journal"
+    ):
+        payer.pay_out()
+
+
+def test_recover_ends_in_time_though_nobody_answers(gateway: ScriptedGateway, payer: Payer) -> None:
+    for number in range(1, 4):
+        payer.journal.begin(_make_intent(payer, gateway, number))
+    gateway.script(ASK, silence())
+    with Payer(payer.kind, gateway, payer.journal.path, timeout=0.2) as hasty:
+        left = hasty.recover(within=0.1)
+    assert [payment.state for payment in left] == ["open"] * 3
+    assert sum(payment.text == "not come to in the time given" for payment in left) == 2
+    assert made(gateway) == [ASK]
+
+
+def test_what_recover_had_settled_is_told_when_the_journal_fails_it(
+    gateway: ScriptedGateway, payer: Payer
+) -> None:
+    for number in range(1, 3):
+        payer.journal.begin(_make_intent(payer, gateway, number))
+    gateway.script(ASK, status("Completed", "5fT0kQ2mBx7L"))
+    close, closed = SqliteJournal.close_intent, []
+
+    def close_one(self: SqliteJournal, *arguments: Any, **keywords: Any) -> bool:
+        closed.append(arguments[1])
+        if len(closed) > 1:
+            raise JournalError("no room")
+        return close(self, *arguments, **keywords)
+
+    class Failing(SqliteJournal):
+        close_intent = close_one
+
+    journal = Failing(payer.journal.path)
+    with (
+        Payer(payer.kind, gateway, payer.journal.path, journal=journal) as failing,
+        pytest.raises(JournalError) as failed,
+    ):
+        failing.recover()
+    journal.close()
+    assert [payment.key for payment in failed.value.settled] == closed[:1]
+
+
+def test_headers_of_a_payment_go_with_every_request_of_the_call(
+    gateway: ScriptedGateway, payer: Payer
+) -> None:
+    gateway.script(PAY, cut(), answer())
+    gateway.script(ASK, answer("INS-23"))
+    payer.pay_out(headers={"X-Edge": "let me in"})
+    sent = [request.headers.get("x-edge") for request in gateway.requests]
+    assert sent[1:] == ["let me in"] * 3
+
+
+def test_a_proxy_of_no_known_kind_sends_nothing_and_keeps_nothing(
+    payer: Payer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", "carrier-pigeon://here")
+    with pytest.raises(NotSentError, match="no connection can be made"):
+        payer.pay_out()
+    assert payer.find() is None
 
 
 def test_another_applications_payment_is_never_sent_again(

@@ -38,6 +38,7 @@ _BY_RETRY: dict[Retry, type[CallError]] = {
     Retry.CORRECTED: InvalidRequestError,
     Retry.NEW: RefusedError,
 }
+_INTERNAL_ERROR = "INS-1"
 _CODE = "output_ResponseCode"
 _TEXT = "output_ResponseDesc"
 _ERROR = "output_error"
@@ -119,7 +120,9 @@ def make_error(
         _check_it_is_ours(operation, fields, reply, third_party_conversation_id)
         # A code that this client does not know promises nothing.
         kind = _BY_CODE.get(code) or (_BY_RETRY.get(row.retry) if row else None)
-        if kind is None:
+        if kind is None or (code == _INTERNAL_ERROR and operation.moves_money):
+            # This gateway promises that nothing was recorded then; the words alone, from another
+            # one, do not.
             kind = OutcomeUnknownError
         text = fields.get(_TEXT) or (row.text if row else "an unknown code")
         reason = fields.get(_ERROR)

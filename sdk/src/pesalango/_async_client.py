@@ -1,6 +1,7 @@
 """The asynchronous client: any number of tasks of one event loop may share one."""
 
 import asyncio
+import os
 import time
 from collections.abc import Generator, Sequence
 from inspect import iscoroutinefunction
@@ -14,7 +15,7 @@ from pesalango._async_connections import AsyncConnections, GivenAsyncClient
 from pesalango._calls import AsyncCalls
 from pesalango._client import LIFETIME_S, TIMEOUT_S, check_within, find_default_journal
 from pesalango._credentials import read_credentials
-from pesalango._errors import AuthenticationError, CallError, ConfigurationError
+from pesalango._errors import AuthenticationError, CallError, ConfigurationError, PesalangoError
 from pesalango._flow import (
     CallOptions,
     NeedSession,
@@ -32,7 +33,7 @@ from pesalango._payment_calls import AsyncPaymentCalls
 from pesalango._recovery import recover_flow
 from pesalango._session import Session, SessionKeeper
 from pesalango._settlement import Ask, Settling
-from pesalango._sqlite_journal import SqliteJournal
+from pesalango._sqlite_journal import SqliteJournal, resolve_path
 from pesalango._transport import (
     Platform,
     check_seconds,
@@ -133,8 +134,9 @@ class AsyncClient(AsyncCalls):
         self._trusted = make_ssl_context(certificate_file)
         self._connections: AsyncConnections | None = None
         self._keeper = SessionKeeper(lifetime_s=session_lifetime)
+        self._pid = os.getpid()
         self._fetching = asyncio.Lock()
-        self._journal = journal
+        self._journal = journal if not isinstance(journal, str | Path) else resolve_path(journal)
         self._own_journal: SqliteJournal | None = None
         self._tasks: JournalTasks | None = None
         self._payments: AsyncPayments | None = None
@@ -185,7 +187,9 @@ class AsyncClient(AsyncCalls):
     def _open_journal(self) -> AsyncJournal:
         journal = self._journal
         if journal is None or isinstance(journal, str | Path):
-            journal = self._own_journal = SqliteJournal(journal or find_default_journal())
+            journal = self._own_journal = SqliteJournal(
+                find_default_journal() if journal is None else journal
+            )
         if iscoroutinefunction(journal.begin):
             return cast("AsyncJournal", journal)
         self._tasks = JournalTasks(cast("Journal", journal))
@@ -219,17 +223,19 @@ class AsyncClient(AsyncCalls):
         self, flow: Generator[Any, Any, Any], journal: AsyncJournal | None = None
     ) -> Any:
         """Carry out the steps of a flow, to its end."""
-        try:
-            step = next(flow)
-            while True:
-                try:
-                    outcome = await self._carry_out(step, journal)
-                except CallError as error:
-                    step = flow.throw(error)
-                else:
-                    step = flow.send(outcome)
-        except StopIteration as end:
-            return end.value
+        self._check_process()
+        outcome: Any = None
+        error: PesalangoError | None = None
+        while True:
+            try:
+                step = flow.send(outcome) if error is None else flow.throw(error)
+            except StopIteration as end:
+                return end.value
+            outcome, error = None, None
+            try:
+                outcome = await self._carry_out(step, journal)
+            except PesalangoError as failure:
+                error = failure
 
     async def _carry_out(self, step: Any, journal: AsyncJournal | None) -> Any:
         if isinstance(step, Send):
@@ -246,10 +252,20 @@ class AsyncClient(AsyncCalls):
     async def _send(self, send: Send) -> Reply:
         try:
             return await self._find_connections().exchange(send)
-        except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, OSError) as failure:
+        except CallError as failure:
+            error = failure
+        except Exception as failure:  # noqa: BLE001 - whatever it is, the request may have left
             error = explain_failure(failure, send.timeout_s)
         # Raised out here, or it would carry the request, and with it a bearer, as its context.
         raise error
+
+    def _check_process(self) -> None:
+        """In a process that was forked, begin anew: connections and locks are its parent's."""
+        if self._pid == os.getpid():
+            return
+        self._pid = os.getpid()
+        self._connections = None
+        self._fetching = asyncio.Lock()
 
     def _find_connections(self) -> AsyncConnections | GivenAsyncClient:
         if self._given_client is not None:

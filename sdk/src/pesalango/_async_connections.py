@@ -16,6 +16,7 @@ from pesalango._transport import (
     KEEP_ALIVE_S,
     AnswerReader,
     Clock,
+    explain_no_transport,
     find_proxy,
     make_limits,
     make_timeout,
@@ -91,12 +92,15 @@ class AsyncConnections:
                 await transport.aclose()
 
     def _make_transport(self, url: httpx2.URL) -> httpx2.AsyncHTTPTransport:
-        transport = httpx2.AsyncHTTPTransport(
-            verify=self._trusted,
-            limits=make_limits(connections_max=1),
-            proxy=find_proxy(url),
-            retries=0,
-        )
+        try:
+            transport = httpx2.AsyncHTTPTransport(
+                verify=self._trusted,
+                limits=make_limits(connections_max=1),
+                proxy=find_proxy(url),
+                retries=0,
+            )
+        except (ImportError, ValueError) as failure:  # a proxy of no known kind
+            raise explain_no_transport(failure) from None
         self._transports.add(transport)
         return transport
 

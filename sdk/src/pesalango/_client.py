@@ -13,7 +13,7 @@ from pesalango._answers import Reply
 from pesalango._calls import Calls
 from pesalango._connections import Connections, GivenClient
 from pesalango._credentials import read_credentials
-from pesalango._errors import AuthenticationError, CallError, ConfigurationError
+from pesalango._errors import AuthenticationError, CallError, ConfigurationError, PesalangoError
 from pesalango._flow import (
     CallOptions,
     NeedSession,
@@ -30,7 +30,7 @@ from pesalango._payment_calls import PaymentCalls
 from pesalango._recovery import recover_flow
 from pesalango._session import Session, SessionKeeper
 from pesalango._settlement import WITHIN_S, Ask, Settling
-from pesalango._sqlite_journal import SqliteJournal
+from pesalango._sqlite_journal import SqliteJournal, resolve_path
 from pesalango._transport import (
     Platform,
     check_seconds,
@@ -172,7 +172,7 @@ class Client(Calls):
         self._keeper = SessionKeeper(lifetime_s=session_lifetime)
         self._fetching = threading.Lock()
         self._making = threading.Lock()
-        self._journal = journal
+        self._journal = journal if not isinstance(journal, str | Path) else resolve_path(journal)
         self._payments: Payments | None = None
 
     @classmethod
@@ -222,7 +222,7 @@ class Client(Calls):
             if self._payments is None:
                 journal = self._journal
                 if journal is None or isinstance(journal, str | Path):
-                    journal = SqliteJournal(journal or find_default_journal())
+                    journal = SqliteJournal(find_default_journal() if journal is None else journal)
                 self._payments = Payments(self, journal)
             return self._payments
 
@@ -251,17 +251,18 @@ class Client(Calls):
     def _run(self, flow: Generator[Any, Any, Any], journal: Journal | None = None) -> Any:
         """Carry out the steps of a flow, to its end."""
         self._check_process()
-        try:
-            step = next(flow)
-            while True:
-                try:
-                    outcome = self._carry_out(step, journal)
-                except CallError as error:
-                    step = flow.throw(error)
-                else:
-                    step = flow.send(outcome)
-        except StopIteration as end:
-            return end.value
+        outcome: Any = None
+        error: PesalangoError | None = None
+        while True:
+            try:
+                step = flow.send(outcome) if error is None else flow.throw(error)
+            except StopIteration as end:
+                return end.value
+            outcome, error = None, None
+            try:
+                outcome = self._carry_out(step, journal)
+            except PesalangoError as failure:
+                error = failure
 
     def _carry_out(self, step: Any, journal: Journal | None) -> Any:
         if isinstance(step, Send):
@@ -278,7 +279,9 @@ class Client(Calls):
     def _send(self, send: Send) -> Reply:
         try:
             return self._find_connections().exchange(send)
-        except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, OSError) as failure:
+        except CallError as failure:
+            error = failure
+        except Exception as failure:  # noqa: BLE001 - whatever it is, the request may have left
             error = explain_failure(failure, send.timeout_s)
         # Raised out here, or it would carry the request, and with it a bearer, as its context.
         raise error

@@ -15,6 +15,7 @@ from pesalango._flow import Send
 from pesalango._transport import (
     AnswerReader,
     Clock,
+    explain_no_transport,
     find_proxy,
     make_limits,
     make_timeout,
@@ -62,9 +63,12 @@ class Connections:
     def _find_transport(self, url: httpx2.URL) -> httpx2.HTTPTransport:
         with self._making:
             if self._transport is None:
-                self._transport = httpx2.HTTPTransport(
-                    verify=self._trusted, limits=make_limits(), proxy=find_proxy(url), retries=0
-                )
+                try:
+                    self._transport = httpx2.HTTPTransport(
+                        verify=self._trusted, limits=make_limits(), proxy=find_proxy(url), retries=0
+                    )
+                except (ImportError, ValueError) as failure:  # a proxy of no known kind
+                    raise explain_no_transport(failure) from None
             return self._transport
 
 

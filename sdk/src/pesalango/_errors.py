@@ -14,9 +14,9 @@
         │   ├── NotEnabledError      the product is off
         │   ├── LimitExceededError   a limit of the application or the customer
         │   ├── InsufficientBalanceError
-        │   ├── TransactionNotFoundError  nothing is recorded under that reference, so far
         │   └── PaymentRefusedError  a payment with a key has ended without money moving
         └── OutcomeUnknownError      the money may have moved: ask, never assume
+            ├── TransactionNotFoundError  nothing is recorded under that reference, so far
             ├── DuplicateError       an earlier request had this ThirdPartyConversationID
             └── PaymentUnsettledError     a payment with a key, unknown for longer than it may take
                 └── StatusQueryNotEnabledError
@@ -28,6 +28,8 @@ is right.
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pesalango._intents import Payment
 
 
@@ -58,6 +60,9 @@ class JournalError(PesalangoError):
     A payment is never sent before its intent is kept. What was kept, or sent, all the same is open
     in the journal: the same key goes on with it, and so does `recover()`.
     """
+
+    settled: "Sequence[Payment]" = ()
+    """What `recover()` had settled before the journal failed it."""
 
 
 class KeyReusedError(PesalangoError, ValueError):
@@ -128,14 +133,18 @@ class NotSentError(CallError):
 class AuthenticationError(CallError):
     """API key, session key, Origin header or source address not accepted; nothing was done.
 
-    A code of 401 with a response code is not this: it is a `RefusedError`.
+    An HTTP status 401 with a response code is not this: it is a `RefusedError`.
     """
 
     is_retry_safe = True
 
 
 class UnavailableError(CallError):
-    """The gateway could not take the request, and recorded nothing (`INS-1`, `INS-16`, `INS-989`)."""
+    """The gateway could not take the request, and recorded nothing (`INS-16`, `INS-989`).
+
+    `INS-1` too, where no money is at stake: of a payment it is `OutcomeUnknownError`, for not every
+    gateway that says it has recorded nothing.
+    """
 
     is_retry_safe = True
 
@@ -164,19 +173,19 @@ class InsufficientBalanceError(RefusedError):
     """The payer has less than the amount (`INS-2006`)."""
 
 
-class TransactionNotFoundError(RefusedError):
+class OutcomeUnknownError(CallError):
+    """The money may have moved, or may yet. Ask for the status; never assume."""
+
+    may_have_moved_money = True
+
+
+class TransactionNotFoundError(OutcomeUnknownError):
     """Nothing is recorded under that reference so far (`INS-23`).
 
     It does not say that a payment failed: its request may still be on its way.
     """
 
     is_retry_safe = True
-
-
-class OutcomeUnknownError(CallError):
-    """The money may have moved, or may yet. Ask for the status; never assume."""
-
-    may_have_moved_money = True
 
 
 class DuplicateError(OutcomeUnknownError):

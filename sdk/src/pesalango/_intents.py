@@ -34,7 +34,7 @@ class Intent(Struct, frozen=True, kw_only=True):
     """One payment that somebody means to make, as it was first sent."""
 
     platform: str
-    """Gateway, environment and market, as a digest."""
+    """Public key, environment and market, as a digest."""
     key: str
     """The caller's name for the payment."""
     sender: str
@@ -104,8 +104,8 @@ class Journal(Protocol):
     """Where intents are kept. Any database will do that can do these six things.
 
     Every method is one transaction, may be called from any thread, and raises `JournalError` where
-    it did not do what it says. `begin` alone must have reached the disk when it returns: what
-    follows may be lost in a power cut, and is found out anew.
+    it did not do what it says. What a power cut must not undo has reached the disk when it returns:
+    `begin`, `forget`, and the closing of what was refused. All else is found out anew.
     """
 
     def begin(self, intent: Intent) -> Intent:

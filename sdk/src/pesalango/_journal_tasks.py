@@ -2,16 +2,19 @@
 
 import asyncio
 import contextlib
+import os
 import queue
 import threading
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
+from pesalango._errors import JournalError
 from pesalango._intents import Closing, Intent, Journal
 from pesalango._sqlite_journal import Job, SqliteJournal
 
 _GATHER_S = 0.005
 _Call = tuple[Job, "asyncio.Future[Any]"]
+_Batches: TypeAlias = "queue.SimpleQueue[tuple[asyncio.AbstractEventLoop, list[_Call]] | None]"
 
 
 class JournalTasks:
@@ -22,8 +25,8 @@ class JournalTasks:
         self._gathered: dict[asyncio.AbstractEventLoop, list[_Call]] = {}
         """What was asked for and not handed over yet, by the event loop that asked."""
         self._are_many = False
-        self._batches: queue.SimpleQueue[tuple[asyncio.AbstractEventLoop, list[_Call]] | None]
-        self._batches = queue.SimpleQueue()
+        self._batches: _Batches = queue.SimpleQueue()
+        self._pid = os.getpid()
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
 
@@ -62,15 +65,18 @@ class JournalTasks:
         return found
 
     async def close(self) -> None:
-        """End the thread, once it has made what was asked for. Another call starts it again."""
+        """End the thread, once it has made what was asked for. Another call starts another."""
         for loop in list(self._gathered):
             self._hand_over(loop)
         thread, self._thread = self._thread, None
         if thread is not None:
-            self._batches.put(None)
+            # A queue belongs to one thread: a call that comes now has another of both.
+            batches, self._batches = self._batches, queue.SimpleQueue()
+            batches.put(None)
             await asyncio.get_running_loop().run_in_executor(None, thread.join)
 
     async def _call(self, method: str, *arguments: Any, **keywords: Any) -> Any:
+        self._check_process()
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
         gathered = self._gathered.get(loop)
@@ -88,20 +94,35 @@ class JournalTasks:
         if calls is None:
             return
         self._are_many = len(calls) > 1
-        self._batches.put((loop, calls))
-        if self._thread is None:
+        try:
             self._start()
+        except RuntimeError as failure:
+            for job, _ in calls:
+                job.error = JournalError(f"the journal has no thread: {failure}")
+            _hand_back(calls)
+            return
+        self._batches.put((loop, calls))
 
     def _start(self) -> None:
         with self._starting:
             if self._thread is None:
-                self._thread = threading.Thread(
-                    target=self._serve, name="pesalango-journal", daemon=True
+                thread = threading.Thread(
+                    target=self._serve, args=(self._batches,), name="pesalango-journal", daemon=True
                 )
-                self._thread.start()
+                thread.start()
+                self._thread = thread
 
-    def _serve(self) -> None:
-        while (batch := self._batches.get()) is not None:
+    def _check_process(self) -> None:
+        """In a process that was forked, begin anew: the thread is its parent's."""
+        if self._pid != os.getpid():
+            self._pid = os.getpid()
+            self._thread = None
+            self._gathered = {}
+            self._batches = queue.SimpleQueue()
+            self._starting = threading.Lock()
+
+    def _serve(self, batches: _Batches) -> None:
+        while (batch := batches.get()) is not None:
             loop, calls = batch
             self._make([job for job, _ in calls])
             # The loop may have been closed while its tasks waited: nobody is there to be told.
@@ -109,7 +130,8 @@ class JournalTasks:
                 loop.call_soon_threadsafe(_hand_back, calls)
 
     def _make(self, jobs: Sequence[Job]) -> None:
-        if isinstance(self._journal, SqliteJournal):
+        # One that was derived may have methods of its own.
+        if type(self._journal) is SqliteJournal:
             self._journal._perform_together(jobs)  # noqa: SLF001
             return
         for job in jobs:
@@ -123,7 +145,10 @@ def _hand_back(calls: Sequence[_Call]) -> None:
     for job, future in calls:
         if future.cancelled():
             continue
-        if job.error is not None:
+        if isinstance(job.error, StopIteration):
+            # A future takes none, and a journal that raises one has a defect.
+            future.set_exception(RuntimeError(f"the journal raised {job.error!r}"))
+        elif job.error is not None:
             future.set_exception(job.error)
         else:
             future.set_result(job.result)

@@ -4,10 +4,12 @@ import secrets
 from collections.abc import Generator, Sequence
 from typing import Any
 
-from pesalango._flow import Clock, Pause, Step
+from pesalango._errors import JournalError
+from pesalango._flow import CallOptions, Clock, Pause, Step
 from pesalango._intents import Intent, Payment
 from pesalango._settlement import Ask, Settling, is_hopeless, tell_problem
 
+_NOT_ASKED = "not come to in the time given"
 _PAUSES_S = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
 
 
@@ -23,22 +25,33 @@ def recover_flow(
     found: Sequence[Intent] = yield Ask("list_open", (platform_digest,))
     payments: dict[str, Payment] = {}
     left: Sequence[Intent] = found
-    pause_s = iter(_PAUSES_S)
-    while left:
-        still: list[Intent] = []
-        for intent in left:
-            if clock() > until and intent.key in payments:
-                continue
-            settled, problem = yield from settling.look(intent)
-            if settled is None:
-                payments.pop(intent.key, None)
-                continue
-            payments[intent.key] = Payment.of(settled, problem=tell_problem(problem))
-            if settled.closing is None and not is_hopeless(problem):
-                still.append(settled)
-        left = still
-        wait_s = next(pause_s, _PAUSES_S[-1]) * (0.5 + secrets.randbelow(1000) / 1000)
-        if not left or clock() + wait_s > until:
-            break
-        yield Pause(wait_s)
+    pauses = iter(_PAUSES_S)
+    try:
+        while left:
+            still: list[Intent] = []
+            for intent in _from_anywhere(left):
+                if clock() > until:
+                    payments.setdefault(intent.key, Payment.of(intent, problem=_NOT_ASKED))
+                    continue
+                settled, problem = yield from settling.look(intent, CallOptions())
+                if settled is None:
+                    payments.pop(intent.key, None)
+                    continue
+                payments[intent.key] = Payment.of(settled, problem=tell_problem(problem))
+                if settled.closing is None and not is_hopeless(problem):
+                    still.append(settled)
+            left = still
+            wait_s = next(pauses, _PAUSES_S[-1]) * (0.5 + secrets.randbelow(1000) / 1000)
+            if not left or clock() + wait_s > until:
+                break
+            yield Pause(wait_s)
+    except JournalError as error:
+        error.settled = [one for one in payments.values() if one.state != "open"]
+        raise
     return [payments[intent.key] for intent in found if intent.key in payments]
+
+
+def _from_anywhere(intents: Sequence[Intent]) -> Sequence[Intent]:
+    """Where the time is short, it is not always the same ones that are never come to."""
+    first = secrets.randbelow(len(intents))
+    return [*intents[first:], *intents[:first]]

@@ -52,7 +52,6 @@ WITHIN_S = 120.0
 KEY_CHARACTERS_MAX = 200
 _PAUSES_S = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
 _QUERY = OPERATIONS["query_transaction_status"]
-_INTERNAL_ERROR = "INS-1"
 _ENDED = frozenset({"Failed", "Expired", "Cancelled"})
 _NOTHING_RECORDED = (NotSentError, AuthenticationError, UnavailableError, InvalidRequestError)
 """What an answer to the only sending says for certain: the gateway has kept nothing of it."""
@@ -110,15 +109,18 @@ class Settling:
             created_at=utc_now(),
         )
         until = self._clock() + within_s
+        has_sent = False
         while True:
             intent: Intent = yield Ask("begin", (meant,))
             check_same(meant, intent)
-            if intent.closing is None and intent.body[TPCID] == meant.body[TPCID]:
+            is_own = intent.body[TPCID] == meant.body[TPCID]
+            if intent.closing is None and is_own and not has_sent:
+                has_sent = True
                 intent_or_none = yield from self._send_first(intent, options)
             else:
                 intent_or_none = intent
             if intent_or_none is not None and intent_or_none.closing is None:
-                intent_or_none = yield from self._find_out(intent_or_none, until)
+                intent_or_none = yield from self._find_out(intent_or_none, until, options)
             if intent_or_none is not None:
                 return _conclude(intent_or_none)
             # Whoever had the key has proven that nothing came of it: it is free again.
@@ -155,11 +157,7 @@ class Settling:
         """
         try:
             closing = yield from self._send(intent, options)
-        except _NOTHING_RECORDED as error:
-            if error.code == _INTERNAL_ERROR:
-                # This gateway promises that nothing was recorded; the words alone, from another,
-                # do not, and a key that is free again would be paid under a new identity.
-                return intent
+        except _NOTHING_RECORDED:
             is_gone = yield Ask("forget", (intent.platform, intent.key), {"sendings": 1})
             if is_gone:
                 raise
@@ -196,16 +194,19 @@ class Settling:
         name = (intent.platform, intent.key)
         if (yield Ask("close_intent", (*name, closing), {"sendings": sendings})):
             return msgspec.structs.replace(intent, closing=closing)
-        return (yield Ask("find", name))
+        kept: Intent | None = yield Ask("find", name)
+        if closing.state == "completed" and kept and kept.closing and kept.closing != closing:
+            _check_agreement(closing, kept, kept.closing)
+        return kept
 
-    def _find_out(self, intent: Intent, until: float) -> Flow:
+    def _find_out(self, intent: Intent, until: float, options: CallOptions) -> Flow:
         """Go on until the intent is closed (then it is returned) or gone (then None).
 
         Raises `PaymentUnsettledError` when the time is up.
         """
         pauses = iter(_PAUSES_S)
         while True:
-            settled, problem = yield from self.look(intent)
+            settled, problem = yield from self.look(intent, options)
             if settled is None or settled.closing is not None:
                 return settled
             intent = settled
@@ -218,14 +219,14 @@ class Settling:
                 raise _leave_open(intent, problem) from problem
             yield Pause(pause_s)
 
-    def look(self, intent: Intent) -> Flow:
+    def look(self, intent: Intent, options: CallOptions) -> Flow:
         """One question, and one more sending where nothing is recorded yet.
 
         Returns the intent as it then is (None: gone), and what stands in the way of its end.
         """
         problem: CallError | None = None
         try:
-            closing = yield from self._ask_status(intent)
+            closing = yield from self._ask_status(intent, options)
         except (TransactionNotFoundError, NotEnabledError) as error:
             problem = error
             if intent.sender not in self._platform.senders:
@@ -235,7 +236,7 @@ class Settling:
                 return counted, None
             intent = counted
             try:
-                closing = yield from self._send(intent, CallOptions())
+                closing = yield from self._send(intent, options)
             except CallError as refusal:
                 # Of another sending it says nothing about the first: only a status would.
                 return intent, problem if isinstance(problem, NotEnabledError) else refusal
@@ -245,7 +246,7 @@ class Settling:
             return intent, problem
         return (yield from self._close(intent, closing)), None
 
-    def _ask_status(self, intent: Intent) -> Flow:
+    def _ask_status(self, intent: Intent, options: CallOptions) -> Flow:
         """The closing that a final status is; None where the payment waits for its customer."""
         body = fill_in(
             self._platform,
@@ -257,7 +258,7 @@ class Settling:
             },
             None,
         )
-        result: Any = yield from call_flow(self._platform, _QUERY, body, CallOptions(), self._clock)
+        result: Any = yield from call_flow(self._platform, _QUERY, body, options, self._clock)
         if result.transaction_status == "Completed":
             return Closing(
                 state="completed",
@@ -278,6 +279,19 @@ def check_same(meant: Intent, kept: Intent) -> None:
     differing = tuple(name for name in sorted({*before, *now}) if before.get(name) != now.get(name))
     if differing:
         raise KeyReusedError(meant.key, differing)
+
+
+def _check_agreement(found: Closing, kept: Intent, closing: Closing) -> None:
+    """Raises `OutcomeUnknownError` where money moved that the journal says did not."""
+    if closing.state == "completed":
+        return
+    raise OutcomeUnknownError(
+        f"the payment {kept.key!r} is completed ({found.transaction_id}), while the journal has it "
+        f"as {closing.state}: {closing.text}. Correct your own books by hand",
+        operation=kept.operation,
+        code=found.code or None,
+        third_party_conversation_id=kept.third_party_conversation_id,
+    )
 
 
 def _values_of(intent: Intent) -> dict[str, object]:

@@ -11,6 +11,7 @@ import itertools
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -19,7 +20,7 @@ from typing import Any, Final, Self
 
 import msgspec
 
-from pesalango._errors import JournalError
+from pesalango._errors import ConfigurationError, JournalError
 from pesalango._intents import Closing, Intent
 
 _VERSION: Final = 1
@@ -98,7 +99,7 @@ class SqliteJournal:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+        self.path: Path = resolve_path(path)
         self._lock_path = self.path.with_name(self.path.name + "-lock")
         self._connection: sqlite3.Connection | None = None
         self._lock_file: int | None = None
@@ -173,6 +174,9 @@ class SqliteJournal:
         self._pid = os.getpid()
         # Never closed here, not by the collector either: SQLite would tidy up the parent's file.
         _PARENTS.append(self._connection)
+        if self._lock_file is not None:
+            # A copy of it would hold the lock on behalf of a parent that has died.
+            os.close(self._lock_file)
         self._connection = None
         self._lock_file = None
         self._waiting = []
@@ -184,6 +188,8 @@ class SqliteJournal:
         self._perform_together([job])
         if job.error is not None:
             raise job.error
+        if not job.is_done:
+            raise JournalError(f"the journal {self.path} was interrupted")
         return job.result
 
     def _perform_together(self, jobs: Sequence[Job]) -> None:
@@ -194,10 +200,11 @@ class SqliteJournal:
         with self._turn:
             if jobs[-1].is_done:
                 return
-            with self._queue:
-                taken, self._waiting = self._waiting, []
+            taken: list[Job] = []
             try:
-                self._run(taken)
+                with self._queue:
+                    taken, self._waiting = self._waiting, []
+                self._run_or_part(taken)
             except BaseException as failure:
                 for job in taken:
                     job.error = _explain(self.path, failure)
@@ -207,13 +214,27 @@ class SqliteJournal:
                 for job in taken:
                     job.is_done = True
 
+    def _run_or_part(self, jobs: Sequence[Job]) -> None:
+        """Run them in one transaction; what one of them is to blame for is that one's alone."""
+        try:
+            self._run(jobs)
+        except (sqlite3.OperationalError, OSError, JournalError):
+            raise  # of the file, whoever comes
+        except Exception:
+            if len(jobs) == 1:
+                raise
+            for job in jobs:
+                try:
+                    self._run([job])
+                except Exception as failure:  # noqa: BLE001 - told to the one who asked
+                    job.error = _explain(self.path, failure)
+
     def _run(self, jobs: Sequence[Job]) -> None:
         connection, lock_file = self._open()
-        # Waits for as long as others write; a process that dies drops its lock.
-        fcntl.flock(lock_file, fcntl.LOCK_EX)
         try:
-            # NORMAL leaves a commit to the next sync: what a power cut takes is found out anew.
-            level = "FULL" if any(job.method == "begin" for job in jobs) else "NORMAL"
+            _take_lock(lock_file)
+            # NORMAL leaves a commit to the next sync, for what is found out anew after a power cut.
+            level = "FULL" if any(map(_must_last, jobs)) else "NORMAL"
             if level != self._level:
                 connection.execute(f"PRAGMA synchronous = {level}")
                 self._level = level
@@ -241,8 +262,8 @@ class SqliteJournal:
         self._level = ""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._lock_file = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        fcntl.flock(self._lock_file, fcntl.LOCK_EX)
         try:
+            _take_lock(self._lock_file)
             self._connection = _connect(self.path)
             self._identity = _identify(self.path)
         except BaseException:
@@ -251,6 +272,24 @@ class SqliteJournal:
             raise
         fcntl.flock(self._lock_file, fcntl.LOCK_UN)
         return self._connection, self._lock_file
+
+
+def _take_lock(lock_file: int) -> None:
+    """Wait for whoever writes; a process that dies drops its lock. Raises `JournalError`."""
+    until = time.monotonic() + _BUSY_TIMEOUT_S
+    pause, pause_s = threading.Event(), 0.0005
+    while True:
+        try:
+            fcntl.flock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > until:
+                raise JournalError(
+                    f"another process has held it for {_BUSY_TIMEOUT_S:g} s; is one stopped?"
+                ) from None
+            pause.wait(pause_s)
+            pause_s = min(2 * pause_s, 0.02)
+        else:
+            return
 
 
 def _identify(path: Path) -> tuple[int, int]:
@@ -327,6 +366,23 @@ def _explain(path: Path, failure: BaseException) -> Exception:
     return error
 
 
+def resolve_path(path: str | Path) -> Path:
+    """Where a journal is, wherever the program goes. Raises `ConfigurationError`."""
+    if str(path) in {"", ".", ":memory:"}:
+        raise ConfigurationError(
+            f"journal takes the path of a file, not {str(path)!r}; None is the default's"
+        )
+    return Path(path).expanduser().absolute()
+
+
+def _must_last(job: Job) -> bool:
+    """Whether a power cut may not undo it: what was said to have no effect must never have one."""
+    if job.method == "close_intent":
+        closing: Closing = job.arguments[2]
+        return closing.state == "refused"
+    return job.method in {"begin", "forget"}
+
+
 def _carry_out(connection: sqlite3.Connection, jobs: Sequence[Job]) -> None:
     """In their order, but for those of one kind that follow each other: these are one statement."""
     for method, some in itertools.groupby(jobs, key=lambda job: job.method):
@@ -361,10 +417,7 @@ def _begin(connection: sqlite3.Connection, jobs: Sequence[Job]) -> None:
             job.result = intent
             continue
         kept = _find(connection, intent.platform, intent.key)
-        is_own = kept is not None and (
-            kept.third_party_conversation_id == intent.third_party_conversation_id
-        )
-        job.result = intent if is_own else kept
+        job.result = kept
 
 
 def _find(connection: sqlite3.Connection, platform: str, key: str) -> Intent | None:

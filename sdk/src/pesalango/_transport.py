@@ -65,6 +65,10 @@ class Platform:
             raise ConfigurationError(
                 f"base_url is no address: {base_url!r}; it looks like https://gateway.example"
             )
+        if parts.path.rstrip("/").endswith(("/sandbox", "/openapi")) or "/ipg/" in parts.path:
+            raise ConfigurationError(
+                "base_url is what comes before /sandbox or /openapi, which the client adds itself"
+            )
         if parts.query or parts.fragment or parts.username or parts.password:
             raise ConfigurationError("base_url takes scheme, host, port and a path, nothing else")
         if market not in MARKETS:
@@ -138,7 +142,9 @@ def find_proxy(url: httpx2.URL) -> str | None:
     if proxy_bypass(url.host):
         return None
     proxies = getproxies()
-    return proxies.get(url.scheme) or proxies.get("all")
+    proxy = proxies.get(url.scheme) or proxies.get("all")
+    # As curl reads it.
+    return f"http://{proxy}" if proxy and "://" not in proxy else proxy
 
 
 def make_headers() -> dict[str, str]:
@@ -209,6 +215,11 @@ class AnswerReader:
         return Reply(response.status_code, b"".join(self._parts), headers.get("retry-after"))
 
 
+def explain_no_transport(failure: Exception) -> CallError:
+    """What it says of a request that nothing could be made to carry it."""
+    return NotSentError(f"the request was not sent: no connection can be made: {failure}")
+
+
 def explain_failure(failure: Exception, timeout_s: float) -> CallError:
     """What a failure of the connection says of a request."""
     kind = NotSentError if isinstance(failure, _NOT_SENT) else OutcomeUnknownError
@@ -217,4 +228,6 @@ def explain_failure(failure: Exception, timeout_s: float) -> CallError:
         what = f"no answer within {timeout_s:g} s ({type(failure).__name__})"
     if kind is NotSentError:
         return kind(f"the request was not sent: {what}")
+    if not isinstance(failure, httpx2.HTTPError | OSError):
+        return kind(f"whether the request was sent is not known: {type(failure).__name__}: {what}")
     return kind(f"the connection broke after the request was sent: {what}")

@@ -273,7 +273,10 @@ class Up:
         say(f"Admin API      {credentials.admin_url} (its token is in the file below)")
         say(f"All of it      {self._data_dir / 'credentials.json'}")
         say("")
-        say("Next: docs/guide/first-payment.md takes a payment step by step; Ctrl-C stops.")
+        say(
+            "Next: docs/guide/first-payment.md takes a payment step by step, "
+            "first-payment-in-python.md in Python; Ctrl-C stops."
+        )
 
 
 def wait_until_ready(connect: Callable[[], http.client.HTTPConnection]) -> None:

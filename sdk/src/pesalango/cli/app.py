@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from pesalango._client import Client
+from pesalango._errors import TransactionNotFoundError
 from pesalango._intents import Payment
 from pesalango._version import __version__
 from pesalango.cli import PROGRAM, USAGE
@@ -256,6 +257,7 @@ def _pay(
                 ("State", payment.state),
                 ("Amount", render_money(payment.amount, currency)),
                 ("Transaction", payment.transaction_id),
+                ("Organisation", gateway.settings.service_provider_code),
                 ("Key", payment.key),
                 ("ThirdPartyConversationID", payment.third_party_conversation_id),
                 ("ConversationID", payment.conversation_id),
@@ -276,7 +278,8 @@ def query_status(
 ) -> int:
     """Ask what became of a payment.
 
-    Status 0 where the gateway knows it, whatever its state; 1 where it does not, so far.
+    Status 0 where the gateway knows it, whatever its state; 3 where it does not so far, or not for
+    this organisation: that does not say that no money moved.
     """
     values: dict[str, Any] = {
         "query_reference": reference,
@@ -284,7 +287,12 @@ def query_status(
     }
     with gateway.open_client() as client:
         check_fields(client, values)
-        found = client.query_transaction_status(**values)
+        try:
+            found = client.query_transaction_status(**values)
+        except TransactionNotFoundError as error:
+            # Asked for another organisation, the gateway may know it.
+            error.text += f"; asked for the organisation {values['service_provider_code']}"
+            raise
     if gateway.is_json:
         show_json(found)
     else:
@@ -293,6 +301,7 @@ def query_status(
                 ("State", found.transaction_status),
                 ("Transaction", found.original_transaction_id),
                 ("Reversed", "yes" if found.reversed else "no"),
+                ("Organisation", values["service_provider_code"]),
                 ("ConversationID", found.conversation_id),
             )
         )
@@ -301,18 +310,19 @@ def query_status(
 
 @_register("recover")
 def recover(gateway: Gateway, within: Within = None) -> int:
-    """Settle every payment that the journal has open.
+    """Settle every payment that the journal has open with this gateway, environment and market.
 
     What never reached the gateway is paid now. Status 0 where nothing is open any more, paid or
     refused; 3 where something stays open.
     """
     with gateway.open_client() as client:
         payments = client.payments.recover(within=within)
-        currency = client.market.currency
+        currency, market = client.market.currency, client.market.name
+    environment = gateway.settings.environment
     if gateway.is_json:
         show_json([list_payment_fields(payment, currency) for payment in payments])
     elif not payments:
-        show_line("Nothing is open.")
+        show_line(f"Nothing is open in {environment}, {market}.")
     else:
         show_table(
             ("Key", "Operation", "Amount>", "State", "Transaction", "Why"),

@@ -21,9 +21,10 @@ REFUSED: Final = 1
 UNKNOWN: Final = 3
 
 STATUSES: Final = """
-Exit status: 0 done; 1 refused, no money moved; 2 a mistake in call, settings or file, or no journal:
-nothing was sent; 3 the outcome is not known yet: the money may have moved; 130 interrupted before
-anything was sent.
+Exit status: 0 done; 1 no money moved by this: refused, or the gateway was not reached or did not
+accept the key (of bulk: no row is open, and not all are paid); 2 a mistake in call, settings or file,
+or no journal: nothing was sent; 3 the outcome is not known yet: the money may have moved; 130
+interrupted before anything was sent.
 """
 
 

@@ -4,6 +4,7 @@ What is certain is in the journal, under the keys of the rows; here is only who 
 """
 
 import asyncio
+import contextlib
 import secrets
 import time
 from collections.abc import Iterator, Sequence
@@ -15,6 +16,7 @@ from pesalango._catalog import OPERATIONS
 from pesalango._errors import (
     AuthenticationError,
     CallError,
+    InvalidRequestError,
     JournalError,
     KeyReusedError,
     NotSentError,
@@ -76,7 +78,8 @@ async def look_up(client: AsyncClient, rows: Sequence[Row], faults: Faults) -> l
                 faults.add(
                     row.line,
                     "key",
-                    f"belongs to another payment in the journal, which differs in {differing}",
+                    f"belongs to another payment in the journal, which differs in {differing}; a row that "
+                    "was refused and corrected needs a new key, that row alone",
                 )
     return found
 
@@ -145,11 +148,11 @@ class PayoutRun:
     async def pay(self) -> None:
         """Go through the rows. Afterwards each that was begun has its outcome."""
         self._task = asyncio.ensure_future(self._pay_all())
-        try:
+        with contextlib.suppress(asyncio.CancelledError):
             await self._task
-        except asyncio.CancelledError:
-            for index in list(self._sending):
-                self.outcomes[index] = await self._find_out(index)
+        # Let go of, by Ctrl-C or by what nobody foresaw: the journal knows.
+        for index in list(self._sending):
+            self.outcomes[index] = await self._find_out(index)
 
     async def _pay_all(self) -> None:
         try:
@@ -231,6 +234,9 @@ class PayoutRun:
         except (UnavailableError, NotSentError) as error:
             self._sending.discard(index)
             return error
+        except InvalidRequestError as error:
+            # Nothing is recorded, and the journal has let go of it.
+            outcome = _leave_unpaid(error)
         except AuthenticationError as error:
             outcome = _leave_unpaid(error)
             self._give_up(error)
