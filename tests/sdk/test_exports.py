@@ -39,6 +39,8 @@ def test_every_public_package_is_on_the_page() -> None:
 @every_module
 def test_a_name_is_public_if_and_only_if_it_is_listed(module: ModuleType) -> None:
     inside = {each.name for each in pkgutil.iter_modules(module.__path__)}
+    # Some are there once somebody asks for them.
+    assert all(hasattr(module, name) for name in module.__all__)
     names = {name for name in vars(module) if not name.startswith("_")} - inside
     assert names == set(module.__all__) - {"__version__"}
     assert len(module.__all__) == len(set(module.__all__))
