@@ -36,7 +36,8 @@ CIPHERTEXT_BYTES = 512
 CALLERS = 300
 FLOOD_CONNECTIONS = 24
 HELD_MS = 1_000
-STOPPED_CONNECTIONS = 200
+STOPPED_CONNECTIONS = 80
+"""Many times what is decrypted at a time, and few enough for the bound of a stop on a busy machine."""
 LONG_WAITS = {
     "PESALANGO_FAILED_AUTHENTICATION_DELAY_MS": "10000",
     "PESALANGO_DECRYPTIONS_WAITING_MAX": "1024",
