@@ -26,9 +26,10 @@ CUSTOMER = "000000000001"
 POOR = "000000000006"
 UNAVAILABLE = "000000000007"
 HEADER = "key,amount,customer_msisdn,transaction_reference,payment_items_description"
-ROWS = 100
+ROWS = 400
+"""So many that a test is quicker than they are."""
 
-_first_amounts = count(1_001, 200)
+_first_amounts = count(1_001, 2 * ROWS)
 
 
 @pytest.fixture(scope="module")

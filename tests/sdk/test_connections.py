@@ -155,3 +155,27 @@ def test_requests_under_way_end_when_all_is_closed() -> None:
         await world.site.ended[2].wait()
 
     run(scenario)
+
+
+def test_a_tunnel_that_breaks_is_not_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    tunnels: list[bytes] = []
+
+    async def break_tunnel(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        tunnels.append((await reader.readuntil(b"\r\n\r\n")).split()[0])
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    async def scenario() -> None:
+        proxy = await asyncio.start_server(break_tunnel, "127.0.0.1", 0)
+        port = proxy.sockets[0].getsockname()[1]
+        monkeypatch.setenv("https_proxy", f"127.0.0.1:{port}")
+        connections = AsyncConnections(True, Clock())
+        for _ in range(2):
+            with pytest.raises(httpx2.ConnectError):
+                await connections.exchange(Send("GET", "https://gateway.invalid/", {}, None, 20.0))
+        await connections.aclose()
+        proxy.close()
+
+    asyncio.run(scenario())
+    assert tunnels == [b"CONNECT", b"CONNECT"]

@@ -317,6 +317,54 @@ def test_what_one_caller_asks_wrongly_is_no_other_callers_failure(path: Path) ->
     assert isinstance(failure, JournalError)
 
 
+def test_of_two_closings_the_first_stands(path: Path) -> None:
+    refused = msgspec.structs.replace(CLOSING, state="refused")
+
+    async def close_twice(first: Closing, second: Closing, key: str) -> Any:
+        with SqliteJournal(path) as journal:
+            tasks = JournalTasks(journal)
+            try:
+                return await asyncio.gather(
+                    tasks.close_intent(PLATFORM, key, first, sendings=None),
+                    tasks.close_intent(PLATFORM, key, second, sendings=1),
+                )
+            finally:
+                await tasks.close()
+
+    with SqliteJournal(path) as journal:
+        for number, (first, second) in enumerate([(CLOSING, refused), (refused, CLOSING)]):
+            journal.begin(make_intent(number))
+            closed = asyncio.run(close_twice(first, second, f"order-{number}"))
+            kept = journal.find(PLATFORM, f"order-{number}")
+            assert list(closed) == [True, False]
+            assert kept is not None
+            assert kept.closing == first
+
+
+def test_a_journal_that_is_interrupted_hangs_nobody(path: Path) -> None:
+    class Interrupted(SqliteJournal):
+        def begin(self, intent: Intent) -> Intent:
+            if intent.key == "order-1":
+                raise SystemExit
+            return super().begin(intent)
+
+    async def ask() -> Any:
+        with Interrupted(path) as journal:
+            tasks = JournalTasks(journal)
+            try:
+                async with asyncio.timeout(10):
+                    first = await asyncio.gather(
+                        tasks.begin(make_intent(1)), return_exceptions=True
+                    )
+                    return *first, await tasks.begin(make_intent(2))
+            finally:
+                await tasks.close()
+
+    failure, kept = asyncio.run(ask())
+    assert isinstance(failure, JournalError)
+    assert kept == make_intent(2)
+
+
 class SlowJournal(SqliteJournal):
     """One whose disk takes until it is let."""
 

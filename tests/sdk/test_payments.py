@@ -360,6 +360,23 @@ def test_a_success_of_what_was_written_off_meanwhile_is_not_kept_quiet(
         payer.pay_out()
 
 
+def test_recover_goes_on_where_ledger_and_journal_disagree(
+    gateway: ScriptedGateway, payer: Payer
+) -> None:
+    for number in range(1, 3):
+        payer.journal.begin(_make_intent(payer, gateway, number))
+
+    def write_off(request: Request) -> None:
+        if request.query["input_QueryReference"].endswith("1"):
+            closing = Closing(state="refused", text="written off", closed_at=datetime.now(UTC))
+            payer.journal.close_intent(payer.platform, "left-1", closing, sendings=None)
+
+    gateway.script(ASK, _after(write_off, status("Completed", "5fT0kQ2mBx7L")))
+    disagreed, settled = payer.recover()
+    assert (disagreed.key, "Correct your own books" in disagreed.text) == ("left-1", True)
+    assert (settled.key, settled.state) == ("left-2", "completed")
+
+
 def test_recover_ends_in_time_though_nobody_answers(gateway: ScriptedGateway, payer: Payer) -> None:
     for number in range(1, 4):
         payer.journal.begin(_make_intent(payer, gateway, number))

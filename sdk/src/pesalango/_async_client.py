@@ -201,6 +201,7 @@ class AsyncClient(AsyncCalls):
 
     async def close(self) -> None:
         """Let go of connections and of a journal that was opened here. Another call opens anew."""
+        self._check_process()
         connections, self._connections = self._connections, None
         tasks, self._tasks = self._tasks, None
         journal, self._own_journal = self._own_journal, None
@@ -263,9 +264,9 @@ class AsyncClient(AsyncCalls):
         """In a process that was forked, begin anew: connections and locks are its parent's."""
         if self._pid == os.getpid():
             return
-        self._pid = os.getpid()
         self._connections = None
         self._fetching = asyncio.Lock()
+        self._pid = os.getpid()
 
     def _find_connections(self) -> AsyncConnections | GivenAsyncClient:
         if self._given_client is not None:

@@ -32,8 +32,7 @@ class AsyncConnections:
     """
 
     def __init__(self, trusted: ssl.SSLContext | bool, clock: Clock) -> None:
-        # Made once: to read all authorities takes longer than many requests do.
-        self._trusted = httpx2.create_ssl_context() if trusted is True else trusted
+        self._trusted = trusted
         self._clock = clock
         self._room = asyncio.Semaphore(CONNECTIONS_MAX)
         self._transports: set[httpx2.AsyncHTTPTransport] = set()
@@ -62,12 +61,14 @@ class AsyncConnections:
             transport = self._idle.pop()[0] if self._idle else self._make_transport(url)
             try:
                 yield transport
-            finally:
-                # A connection that broke, or whose task was cancelled, its transport has closed.
-                if self._is_closed:
-                    await transport.aclose()
-                else:
-                    self._idle.append((transport, self._clock()))
+            except BaseException:
+                # A tunnel through a proxy that broke would never be fit for use again.
+                await self._let_go(transport)
+                raise
+            if self._is_closed:
+                await self._let_go(transport)
+            else:
+                self._idle.append((transport, self._clock()))
         finally:
             self._room.release()
 
@@ -87,19 +88,25 @@ class AsyncConnections:
         before = self._clock() - KEEP_ALIVE_S
         while self._idle and self._idle[0][1] < before:
             transport, _ = self._idle.popleft()
-            self._transports.discard(transport)
-            with contextlib.suppress(httpx2.HTTPError, OSError):
-                await transport.aclose()
+            await self._let_go(transport)
+
+    async def _let_go(self, transport: httpx2.AsyncHTTPTransport) -> None:
+        self._transports.discard(transport)
+        with contextlib.suppress(Exception):
+            await asyncio.shield(transport.aclose())
 
     def _make_transport(self, url: httpx2.URL) -> httpx2.AsyncHTTPTransport:
         try:
+            if self._trusted is True:
+                # Made once: to read all authorities takes longer than many requests do.
+                self._trusted = httpx2.create_ssl_context()
             transport = httpx2.AsyncHTTPTransport(
                 verify=self._trusted,
                 limits=make_limits(connections_max=1),
                 proxy=find_proxy(url),
                 retries=0,
             )
-        except (ImportError, ValueError) as failure:  # a proxy of no known kind
+        except Exception as failure:  # noqa: BLE001 - a proxy of no known kind, no authorities
             raise explain_no_transport(failure) from None
         self._transports.add(transport)
         return transport

@@ -294,10 +294,10 @@ class Client(Calls):
         """
         if self._pid == os.getpid():
             return
-        self._pid = os.getpid()
         self._connections = None
         self._fetching = threading.Lock()
         self._making = threading.Lock()
+        self._pid = os.getpid()
 
     def _find_connections(self) -> Connections | GivenClient:
         if self._given_client is not None:

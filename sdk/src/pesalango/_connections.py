@@ -67,7 +67,7 @@ class Connections:
                     self._transport = httpx2.HTTPTransport(
                         verify=self._trusted, limits=make_limits(), proxy=find_proxy(url), retries=0
                     )
-                except (ImportError, ValueError) as failure:  # a proxy of no known kind
+                except Exception as failure:  # noqa: BLE001 - a proxy of no known kind, no authorities
                     raise explain_no_transport(failure) from None
             return self._transport
 

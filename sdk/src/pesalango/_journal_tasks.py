@@ -10,7 +10,8 @@ from typing import Any, TypeAlias
 
 from pesalango._errors import JournalError
 from pesalango._intents import Closing, Intent, Journal
-from pesalango._sqlite_journal import Job, SqliteJournal
+from pesalango._sqlite_journal import SqliteJournal
+from pesalango._sqlite_statements import Job
 
 _GATHER_S = 0.005
 _Call = tuple[Job, "asyncio.Future[Any]"]
@@ -66,6 +67,7 @@ class JournalTasks:
 
     async def close(self) -> None:
         """End the thread, once it has made what was asked for. Another call starts another."""
+        self._check_process()
         for loop in list(self._gathered):
             self._hand_over(loop)
         thread, self._thread = self._thread, None
@@ -105,7 +107,7 @@ class JournalTasks:
 
     def _start(self) -> None:
         with self._starting:
-            if self._thread is None:
+            if self._thread is None or not self._thread.is_alive():
                 thread = threading.Thread(
                     target=self._serve, args=(self._batches,), name="pesalango-journal", daemon=True
                 )
@@ -115,11 +117,11 @@ class JournalTasks:
     def _check_process(self) -> None:
         """In a process that was forked, begin anew: the thread is its parent's."""
         if self._pid != os.getpid():
-            self._pid = os.getpid()
             self._thread = None
             self._gathered = {}
             self._batches = queue.SimpleQueue()
             self._starting = threading.Lock()
+            self._pid = os.getpid()
 
     def _serve(self, batches: _Batches) -> None:
         while (batch := batches.get()) is not None:
@@ -130,6 +132,15 @@ class JournalTasks:
                 loop.call_soon_threadsafe(_hand_back, calls)
 
     def _make(self, jobs: Sequence[Job]) -> None:
+        """Make the calls; each has its result or its error afterwards, whatever the journal does."""
+        try:
+            self._make_in_order(jobs)
+        except BaseException as failure:  # noqa: BLE001 - the thread must live, for all that come
+            for job in jobs:
+                if not job.is_done and job.error is None:
+                    job.error = JournalError(f"the journal was interrupted: {failure!r}")
+
+    def _make_in_order(self, jobs: Sequence[Job]) -> None:
         # One that was derived may have methods of its own.
         if type(self._journal) is SqliteJournal:
             self._journal._perform_together(jobs)  # noqa: SLF001
@@ -137,6 +148,7 @@ class JournalTasks:
         for job in jobs:
             try:
                 job.result = getattr(self._journal, job.method)(*job.arguments, **job.keywords)
+                job.is_done = True
             except Exception as failure:  # noqa: BLE001 - handed to the task that asked
                 job.error = failure
 

@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Generator, Sequence
 from typing import Any
 
-from pesalango._errors import JournalError
+from pesalango._errors import CallError, JournalError
 from pesalango._flow import CallOptions, Clock, Pause, Step
 from pesalango._intents import Intent, Payment
 from pesalango._settlement import Ask, Settling, is_hopeless, tell_problem
@@ -33,7 +33,12 @@ def recover_flow(
                 if clock() > until:
                     payments.setdefault(intent.key, Payment.of(intent, problem=_NOT_ASKED))
                     continue
-                settled, problem = yield from settling.look(intent, CallOptions())
+                try:
+                    settled, problem = yield from settling.look(intent, CallOptions())
+                except CallError as error:
+                    # The ledger and the journal disagree: told of this one, and the rest goes on.
+                    payments[intent.key] = Payment.of(intent, problem=str(error))
+                    continue
                 if settled is None:
                     payments.pop(intent.key, None)
                     continue

@@ -195,8 +195,7 @@ class Settling:
         if (yield Ask("close_intent", (*name, closing), {"sendings": sendings})):
             return msgspec.structs.replace(intent, closing=closing)
         kept: Intent | None = yield Ask("find", name)
-        if closing.state == "completed" and kept and kept.closing and kept.closing != closing:
-            _check_agreement(closing, kept, kept.closing)
+        _check_agreement(closing, intent, kept)
         return kept
 
     def _find_out(self, intent: Intent, until: float, options: CallOptions) -> Flow:
@@ -281,16 +280,18 @@ def check_same(meant: Intent, kept: Intent) -> None:
         raise KeyReusedError(meant.key, differing)
 
 
-def _check_agreement(found: Closing, kept: Intent, closing: Closing) -> None:
+def _check_agreement(found: Closing, intent: Intent, kept: Intent | None) -> None:
     """Raises `OutcomeUnknownError` where money moved that the journal says did not."""
-    if closing.state == "completed":
+    was = kept.closing if kept else None
+    if found.state != "completed" or (kept and was is None) or (was and was.state == "completed"):
         return
+    said = f"has it as {was.state}: {was.text}" if was else "was told that nothing came of it"
     raise OutcomeUnknownError(
-        f"the payment {kept.key!r} is completed ({found.transaction_id}), while the journal has it "
-        f"as {closing.state}: {closing.text}. Correct your own books by hand",
-        operation=kept.operation,
+        f"the payment {intent.key!r} is completed ({found.transaction_id}), while the journal {said}. "
+        "Correct your own books by hand",
+        operation=intent.operation,
         code=found.code or None,
-        third_party_conversation_id=kept.third_party_conversation_id,
+        third_party_conversation_id=intent.third_party_conversation_id,
     )
 
 

@@ -7,88 +7,26 @@ process beside a write in another.
 """
 
 import fcntl
-import itertools
 import os
+import secrets
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Final, Self
-
-import msgspec
 
 from pesalango._errors import ConfigurationError, JournalError
 from pesalango._intents import Closing, Intent
+from pesalango._sqlite_statements import SCHEMA, Job, carry_out, must_last
 
 _VERSION: Final = 1
+_SQLITE_MIN: Final = (3, 33)
+"""The first that knows UPDATE … FROM."""
 _PARENTS: Final[list[sqlite3.Connection | None]] = []
 """What parent processes opened, kept for as long as this process lives."""
+_LOCK_PAUSE_S: Final = 0.001
 _BUSY_TIMEOUT_S: Final = 30.0
-_SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS intents (
-    platform TEXT NOT NULL,
-    key TEXT NOT NULL,
-    sender TEXT NOT NULL,
-    operation TEXT NOT NULL,
-    third_party_conversation_id TEXT NOT NULL UNIQUE,
-    body TEXT NOT NULL,
-    created_at TEXT NOT NULL,
-    sendings INTEGER NOT NULL,
-    closing TEXT,
-    PRIMARY KEY (platform, key)
-) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS open_intents ON intents (platform, created_at) WHERE closing IS NULL;
-"""
-_COLUMNS: Final = "platform, key, sender, operation, body, created_at, sendings, closing"
-_FIND: Final = f"SELECT {_COLUMNS} FROM intents WHERE platform = ? AND key = ?"
-_LIST_OPEN: Final = f"SELECT {_COLUMNS} FROM intents WHERE platform = ? AND closing IS NULL ORDER BY created_at, key"
-# All that threads and tasks ask for at once is one statement each: between two statements the thread
-# that makes them would wait for the interpreter, which the event loop has.
-_BEGIN: Final = """
-INSERT INTO intents (platform, key, sender, operation, third_party_conversation_id, body, created_at,
-    sendings)
-SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),
-    json_extract(value, '$[3]'), json_extract(value, '$[4]'), json_extract(value, '$[5]'),
-    json_extract(value, '$[6]'), json_extract(value, '$[7]')
-FROM json_each(?) WHERE true
-ON CONFLICT (platform, key) DO NOTHING
-"""
-_COUNT: Final = (
-    "UPDATE intents SET sendings = sendings + 1 WHERE platform = ? AND key = ? AND closing IS NULL"
-)
-_CLOSE: Final = """
-UPDATE intents SET closing = json_extract(wanted.value, '$[2]')
-FROM json_each(?) AS wanted
-WHERE intents.platform = json_extract(wanted.value, '$[0]')
-    AND intents.key = json_extract(wanted.value, '$[1]')
-    AND closing IS NULL
-    AND (json_extract(wanted.value, '$[3]') IS NULL OR sendings = json_extract(wanted.value, '$[3]'))
-"""
-_FORGET: Final = (
-    "DELETE FROM intents WHERE platform = ? AND key = ? AND closing IS NULL AND sendings = ?"
-)
-
-
-class Job:
-    """A call of the journal that somebody wants made, and what came of it."""
-
-    __slots__ = ("arguments", "error", "is_done", "keywords", "method", "result")
-
-    def __init__(
-        self,
-        method: str,
-        arguments: Sequence[Any],
-        keywords: Mapping[str, Any] = MappingProxyType({}),
-    ) -> None:
-        self.method = method
-        self.arguments = arguments
-        self.keywords = keywords
-        self.is_done = False
-        self.result: Any = None
-        self.error: Exception | None = None
 
 
 class SqliteJournal:
@@ -171,7 +109,6 @@ class SqliteJournal:
         """In a process that was forked, begin anew: the file and the locks are its parent's."""
         if self._pid == os.getpid():
             return
-        self._pid = os.getpid()
         # Never closed here, not by the collector either: SQLite would tidy up the parent's file.
         _PARENTS.append(self._connection)
         if self._lock_file is not None:
@@ -182,6 +119,8 @@ class SqliteJournal:
         self._waiting = []
         self._queue = threading.Lock()
         self._turn = threading.Lock()
+        # Last: whoever sees it finds all of the above done.
+        self._pid = os.getpid()
 
     def _perform(self, method: str, *arguments: Any, **keywords: Any) -> Any:
         job = Job(method, arguments, keywords)
@@ -223,9 +162,13 @@ class SqliteJournal:
         except Exception:
             if len(jobs) == 1:
                 raise
-            for job in jobs:
+            for number, job in enumerate(jobs):
                 try:
                     self._run([job])
+                except (sqlite3.OperationalError, OSError, JournalError) as failure:
+                    for rest in jobs[number:]:
+                        rest.error = _explain(self.path, failure)
+                    return
                 except Exception as failure:  # noqa: BLE001 - told to the one who asked
                     job.error = _explain(self.path, failure)
 
@@ -234,13 +177,13 @@ class SqliteJournal:
         try:
             _take_lock(lock_file)
             # NORMAL leaves a commit to the next sync, for what is found out anew after a power cut.
-            level = "FULL" if any(map(_must_last, jobs)) else "NORMAL"
+            level = "FULL" if any(map(must_last, jobs)) else "NORMAL"
             if level != self._level:
                 connection.execute(f"PRAGMA synchronous = {level}")
                 self._level = level
             connection.execute("BEGIN IMMEDIATE")
             try:
-                _carry_out(connection, jobs)
+                carry_out(connection, jobs)
                 connection.execute("COMMIT")
             except BaseException:
                 if connection.in_transaction:
@@ -277,7 +220,7 @@ class SqliteJournal:
 def _take_lock(lock_file: int) -> None:
     """Wait for whoever writes; a process that dies drops its lock. Raises `JournalError`."""
     until = time.monotonic() + _BUSY_TIMEOUT_S
-    pause, pause_s = threading.Event(), 0.0005
+    pause = threading.Event()
     while True:
         try:
             fcntl.flock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -286,8 +229,8 @@ def _take_lock(lock_file: int) -> None:
                 raise JournalError(
                     f"another process has held it for {_BUSY_TIMEOUT_S:g} s; is one stopped?"
                 ) from None
-            pause.wait(pause_s)
-            pause_s = min(2 * pause_s, 0.02)
+            # Soon again, at odd times: who writes much must not starve who writes little.
+            pause.wait(_LOCK_PAUSE_S * (0.5 + secrets.randbelow(1000) / 1000))
         else:
             return
 
@@ -340,6 +283,10 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _prepare(connection: sqlite3.Connection) -> None:
+    if sqlite3.sqlite_version_info < _SQLITE_MIN:
+        least = ".".join(map(str, _SQLITE_MIN))
+        raise JournalError(f"it needs SQLite {least}; this Python has {sqlite3.sqlite_version}")
+    connection.execute("SELECT json_extract('[1]', '$[0]')")
     # Looked at before anything is changed: it may be somebody else's.
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version == 0:
@@ -354,7 +301,7 @@ def _prepare(connection: sqlite3.Connection) -> None:
     if version == 0:
         connection.execute("PRAGMA synchronous = FULL")
         connection.executescript(
-            f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;"
+            f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;"
         )
 
 
@@ -373,105 +320,3 @@ def resolve_path(path: str | Path) -> Path:
             f"journal takes the path of a file, not {str(path)!r}; None is the default's"
         )
     return Path(path).expanduser().absolute()
-
-
-def _must_last(job: Job) -> bool:
-    """Whether a power cut may not undo it: what was said to have no effect must never have one."""
-    if job.method == "close_intent":
-        closing: Closing = job.arguments[2]
-        return closing.state == "refused"
-    return job.method in {"begin", "forget"}
-
-
-def _carry_out(connection: sqlite3.Connection, jobs: Sequence[Job]) -> None:
-    """In their order, but for those of one kind that follow each other: these are one statement."""
-    for method, some in itertools.groupby(jobs, key=lambda job: job.method):
-        together = list(some)
-        if method == "begin":
-            _begin(connection, together)
-        elif method == "close_intent":
-            _close(connection, together)
-        else:
-            for job in together:
-                job.result = _ACTIONS[method](connection, *job.arguments, **job.keywords)
-
-
-def _begin(connection: sqlite3.Connection, jobs: Sequence[Job]) -> None:
-    intents: list[Intent] = [job.arguments[0] for job in jobs]
-    rows = [
-        (
-            intent.platform,
-            intent.key,
-            intent.sender,
-            intent.operation,
-            intent.third_party_conversation_id,
-            msgspec.json.encode(intent.body).decode(),
-            intent.created_at.isoformat(),
-            intent.sendings,
-        )
-        for intent in intents
-    ]
-    inserted = connection.execute(_BEGIN, (msgspec.json.encode(rows).decode(),)).rowcount
-    for job, intent in zip(jobs, intents, strict=True):
-        if inserted == len(jobs):
-            job.result = intent
-            continue
-        kept = _find(connection, intent.platform, intent.key)
-        job.result = kept
-
-
-def _find(connection: sqlite3.Connection, platform: str, key: str) -> Intent | None:
-    row = connection.execute(_FIND, (platform, key)).fetchone()
-    return _read(row) if row else None
-
-
-def _count_sending(connection: sqlite3.Connection, platform: str, key: str) -> Intent | None:
-    connection.execute(_COUNT, (platform, key))
-    return _find(connection, platform, key)
-
-
-def _close(connection: sqlite3.Connection, jobs: Sequence[Job]) -> None:
-    rows = []
-    for job in jobs:
-        platform, key, closing = job.arguments
-        content = msgspec.json.encode(closing).decode()
-        rows.append((platform, key, content, job.keywords["sendings"]))
-    closed = connection.execute(_CLOSE, (msgspec.json.encode(rows).decode(),)).rowcount
-    for job in jobs:
-        if closed == len(jobs):
-            job.result = True
-            continue
-        platform, key, closing = job.arguments
-        kept = _find(connection, platform, key)
-        # By identity of what was asked: two may want the same end, and both have it then.
-        job.result = kept is not None and kept.closing == closing
-
-
-def _forget(connection: sqlite3.Connection, platform: str, key: str, *, sendings: int) -> bool:
-    return connection.execute(_FORGET, (platform, key, sendings)).rowcount > 0
-
-
-def _list_open(connection: sqlite3.Connection, platform: str) -> Sequence[Intent]:
-    return [_read(row) for row in connection.execute(_LIST_OPEN, (platform,))]
-
-
-def _read(row: Sequence[Any]) -> Intent:
-    platform, key, sender, operation, body, created_at, sendings, closing = row
-    return Intent(
-        platform=platform,
-        key=key,
-        sender=sender,
-        operation=operation,
-        body=msgspec.json.decode(body, type=dict[str, str]),
-        created_at=datetime.fromisoformat(created_at),
-        sendings=sendings,
-        closing=msgspec.json.decode(closing, type=Closing) if closing else None,
-    )
-
-
-_ACTIONS: Final[Mapping[str, Callable[..., Any]]] = {
-    "find": _find,
-    "count_sending": _count_sending,
-    "forget": _forget,
-    "list_open": _list_open,
-}
