@@ -12,6 +12,7 @@ can be watched; its statements, pragmas and transactions are the same.
 from __future__ import annotations
 
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -129,7 +130,8 @@ def count_own_syncs() -> None:
 def pay_out(address: str, journal: Path, payments: int) -> SyncCounts:
     layer = CountingLayer()
     count_own_syncs()
-    vars(_sqlite_journal)["sqlite3"] = SimpleNamespace(connect=Connection)
+    known = {**vars(sqlite3), "connect": Connection}
+    vars(_sqlite_journal)["sqlite3"] = SimpleNamespace(**known)
     values = {**PAYMENT, "payment_items_description": PAYMENT["purchased_items_description"]}
     del values["purchased_items_description"]
     with make_client(address, journal=journal) as client:
