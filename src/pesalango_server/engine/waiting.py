@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -24,6 +24,7 @@ TAKE_OVER_AFTER_MS = 1_000
 """How long after its time a prompt that another engine recorded is ended by this one."""
 
 _DUE_MAX = 500
+_PENDING: Final = State.PENDING
 _RETRY_FIRST_MS = 500
 _RETRY_MAX_MS = 60_000
 
@@ -75,7 +76,7 @@ class Waiting:
         return (
             isinstance(command, TakeC2b)
             and isinstance(outcome, PaymentOutcome)
-            and outcome.state == State.PENDING
+            and outcome.state == _PENDING
         )
 
     def note_outcome(
@@ -100,7 +101,7 @@ class Waiting:
         if not isinstance(outcome, PaymentOutcome):
             return None
         self._look_at_ms = 0
-        if outcome.state == State.PENDING:
+        if outcome.state == _PENDING:
             if channel is None:
                 # It is due by this machine's clock and not yet by the database's.
                 self._put_off(key)

@@ -11,11 +11,11 @@ from pesalango_server.ledger import store
 from pesalango_server.ledger.model import (
     BALANCE_MAX_MINOR,
     ISSUED_MAX_MINOR,
+    SYSTEM_OWNER,
     Account,
     Customer,
     Organisation,
     Original,
-    OwnerKind,
     Prompt,
     Standing,
 )
@@ -92,7 +92,7 @@ class Book:
         ensure(amount_minor > 0, "a transfer moves a positive amount")
         ensure(debit.id != credit.id, "a transfer has two accounts")
         ensure(
-            debit.owner_kind == OwnerKind.SYSTEM or debit.available_minor >= amount_minor,
+            debit.owner_kind == SYSTEM_OWNER or debit.available_minor >= amount_minor,
             "a wallet cannot go below what it holds",
         )
         ensure(

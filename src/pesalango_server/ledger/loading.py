@@ -8,11 +8,13 @@ import msgspec
 from pesalango_server.ledger import store
 from pesalango_server.ledger.book import Book
 from pesalango_server.ledger.model import (
+    CUSTOMER_OWNER,
+    ORGANISATION_OWNER,
+    SYSTEM_OWNER,
     Account,
     Customer,
     Organisation,
     Original,
-    OwnerKind,
     Prompt,
     Standing,
 )
@@ -118,19 +120,19 @@ def _fill_duplicate(book: Book, cells: list[Any]) -> None:
 
 def _fill_customer(book: Book, cells: list[Any]) -> None:
     msisdn, customer, status, account, balance_minor, held_minor, answer, delay_ms = cells
-    wallet = book.share_account(Account(account, OwnerKind.CUSTOMER, balance_minor, held_minor))
+    wallet = book.share_account(Account(account, CUSTOMER_OWNER, balance_minor, held_minor))
     book.customers[msisdn] = Customer(customer, status, wallet, answer, delay_ms)
 
 
 def _fill_organisation(book: Book, cells: list[Any]) -> None:
     code, organisation, status, products, account, balance_minor, held_minor = cells
-    wallet = book.share_account(Account(account, OwnerKind.ORGANISATION, balance_minor, held_minor))
+    wallet = book.share_account(Account(account, ORGANISATION_OWNER, balance_minor, held_minor))
     book.organisations[code] = Organisation(organisation, status, parse_products(products), wallet)
 
 
 def _fill_issuance(book: Book, cells: list[Any]) -> None:
     account, balance_minor = cells
-    book.issuance = book.share_account(Account(account, OwnerKind.SYSTEM, balance_minor, 0))
+    book.issuance = book.share_account(Account(account, SYSTEM_OWNER, balance_minor, 0))
 
 
 def _fill_prompt(book: Book, cells: list[Any]) -> None:
@@ -143,13 +145,13 @@ def _fill_prompt(book: Book, cells: list[Any]) -> None:
         payment=payment,
         customer=customer,
         customer_account=book.share_account(
-            Account(customer_account, OwnerKind.CUSTOMER, customer_balance, customer_held)
+            Account(customer_account, CUSTOMER_OWNER, customer_balance, customer_held)
         ),
         organisation=organisation,
         organisation_account=book.share_account(
             Account(
                 organisation_account,
-                OwnerKind.ORGANISATION,
+                ORGANISATION_OWNER,
                 organisation_balance,
                 organisation_held,
             )

@@ -1,7 +1,7 @@
 """What all requests to move money have in common: their first checks, and how they are recorded."""
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from pesalango_server.catalog.model import Operation
 from pesalango_server.kernel.message import PaymentOutcome
@@ -9,13 +9,14 @@ from pesalango_server.ledger import store
 from pesalango_server.ledger.book import Book
 from pesalango_server.ledger.loading import LoadPlan
 from pesalango_server.ledger.model import (
+    ACTIVE_CUSTOMER,
+    ACTIVE_ORGANISATION,
     BALANCE_MAX_MINOR,
+    CUSTOMER_OWNER,
     Account,
     Customer,
     CustomerStatus,
     Organisation,
-    OrganisationStatus,
-    OwnerKind,
 )
 from pesalango_server.ledger.statuses import State, Status
 from pesalango_server.payments.commands import TakePayment
@@ -27,6 +28,11 @@ Refusal = tuple[Status, str]
 
 # A request answered so leaves nothing behind: no row, no key.
 _UNRECORDED_TRIGGERS = (Status.TRIGGERED_INTERNAL_FAULT, Status.TRIGGERED_UNAVAILABLE)
+
+# See `ledger.model` for why they have names here.
+_DONE: Final = Status.COMPLETED
+_COMPLETED: Final = State.COMPLETED
+_FAILED: Final = State.FAILED
 
 _DUPLICATE = PaymentOutcome(0, State.NONE, Status.DUPLICATE)
 
@@ -110,7 +116,7 @@ def refuse_organisation(
     """Why the caller's organisation cannot take part, or None if it can."""
     if organisation is None:
         return Status.ORGANISATION_UNKNOWN, ""
-    if organisation.status != OrganisationStatus.ACTIVE:
+    if organisation.status != ACTIVE_ORGANISATION:
         return Status.ORGANISATION_SUSPENDED, ""
     if not command.acts_for:
         return Status.ORGANISATION_NOT_OF_APPLICATION, ""
@@ -128,7 +134,7 @@ def refuse_customer(customer: Customer | None) -> Refusal | None:
 
 def refuse_customer_status(status: int) -> Refusal | None:
     """Why a customer with that account status cannot take part, or None if it can."""
-    if status != CustomerStatus.ACTIVE:
+    if status != ACTIVE_CUSTOMER:
         return Status.CUSTOMER_NOT_ACTIVE, CustomerStatus(status).name.lower()
     return None
 
@@ -138,7 +144,7 @@ def refuse_wallets(*, payer: Account, payee: Account, amount_minor: int) -> Refu
     if payee.balance_minor + amount_minor > BALANCE_MAX_MINOR:
         status = (
             Status.CUSTOMER_WALLET_FULL
-            if payee.owner_kind == OwnerKind.CUSTOMER
+            if payee.owner_kind == CUSTOMER_OWNER
             else Status.ORGANISATION_WALLET_FULL
         )
         return status, f"{payee.balance_minor}"
@@ -155,7 +161,7 @@ def move_money(
     if refusal:
         return record_payment(command, book, *refusal)
     # After this point, the payment succeeds.
-    outcome = record_payment(command, book, Status.COMPLETED, state=State.COMPLETED)
+    outcome = record_payment(command, book, _DONE, state=_COMPLETED)
     book.post_transfer(
         payment=outcome.payment, debit=payer, credit=payee, amount_minor=command.amount_minor
     )
@@ -168,7 +174,7 @@ def record_payment(
     status: Status,
     evidence: str = "",
     *,
-    state: State = State.FAILED,
+    state: State = _FAILED,
 ) -> PaymentOutcome:
     """Record a request for good, with its key."""
     payment = book.mint()

@@ -16,6 +16,7 @@ from pesalango_server.payments.outcomes import CODES, TRIGGERED_STATUSES
 from pesalango_server.payments.taking import Asked, PaymentUseCase
 
 _CODES: Final[dict[int, str]] = {int(status): code for status, code in CODES.items()}
+_COMPLETED: Final = State.COMPLETED
 _FAULT_CODES: Final = {
     FaultKind.INTERNAL: INTERNAL_ERROR,
     FaultKind.UNAVAILABLE: SERVICE_UNAVAILABLE,
@@ -79,7 +80,7 @@ class Payment:
         payment, state, status = outcome.payment, outcome.state, outcome.status  # type: ignore[union-attr]
         code = _CODES[status]
         if code == self._success_code:
-            ensure(state == State.COMPLETED, "only a completed payment is a success")
+            ensure(state == _COMPLETED, "only a completed payment is a success")
             transaction_id, conversation_id = self._encode_id(payment)
             # The reference passed its pattern, in which nothing needs escaping.
             head, before_conversation, before_reference, end = self._success
