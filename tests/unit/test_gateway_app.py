@@ -24,7 +24,7 @@ from pesalango_server.kernel.message import (
     PaymentOutcome,
 )
 from pesalango_server.ledger.statuses import State, Status
-from pesalango_server.link.client import LinkBusy, LinkLost
+from pesalango_server.link.client import LinkBusy, LinkLost, OutcomeOverdue
 from pesalango_server.sandbox.seed import Seed
 from pesalango_server.settings import Settings
 from pesalango_server.telemetry import Metrics
@@ -61,12 +61,23 @@ class Link:
         self._engine = engine
         self._refusal = refusal
         self.asked = asyncio.Event()
+        self._sent: list[asyncio.Future[AnyOutcome]] = []
+
+    @property
+    def last_number(self) -> int:
+        return len(self._sent)
+
+    def give_up(self, *, up_to: int) -> None:
+        for future in self._sent[:up_to]:
+            if not future.done():
+                future.set_exception(OutcomeOverdue("no outcome came in time"))
 
     def submit(self, command: Command) -> asyncio.Future[AnyOutcome]:
         if self._refusal is not None:
             raise self._refusal
         self.asked.set()
         future: asyncio.Future[AnyOutcome] = asyncio.get_running_loop().create_future()
+        self._sent.append(future)
         outcome = self._engine(command)
         if isinstance(outcome, BaseException):
             future.set_exception(outcome)

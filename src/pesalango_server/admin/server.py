@@ -25,7 +25,7 @@ from pesalango_server.http.bodies import (
 from pesalango_server.http.context import WorkerContext
 from pesalango_server.http.protocol import close_unanswered
 from pesalango_server.kernel.clock import Clock
-from pesalango_server.link.client import LinkLost
+from pesalango_server.link.client import OutcomeUnknown
 from pesalango_server.storage.database import StorageUnavailable
 
 LIST_BYTES_MAX: Final = 8 * 1024 * 1024
@@ -174,7 +174,7 @@ class Resource:
             await send_json(send, status, _encode(answer), (_NO_STORE,))
         except CallerGone:
             return
-        except LinkLost:
+        except OutcomeUnknown:
             # What became of the command is unknown: a broken connection says just that.
             close_unanswered(scope)
         except Exception as error:  # noqa: BLE001 - the one place where a fault becomes an answer

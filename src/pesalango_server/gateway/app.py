@@ -45,8 +45,9 @@ from pesalango_server.http.answers import (
 )
 from pesalango_server.http.bodies import BodyTooLarge, CallerGone, refuse_body
 from pesalango_server.http.context import WorkerContext
-from pesalango_server.http.protocol import close_unanswered, send_answer
+from pesalango_server.http.protocol import answer_at_once, close_unanswered
 from pesalango_server.kernel.invariant import ensure
+from pesalango_server.link.client import OutcomeUnknown
 from pesalango_server.settings import Settings
 from pesalango_server.telemetry import Metrics
 
@@ -120,7 +121,9 @@ class Gateway:
                 continue
             authenticator = self._make_authenticator(name)
             environment = self._context.environments[name]
-            self._waits[name] = OutcomeWaits(limit_ms=environment.wait_ms + WAIT_MARGIN_MS)
+            self._waits[name] = OutcomeWaits(
+                environment.link, limit_ms=environment.wait_ms + WAIT_MARGIN_MS
+            )
             for operation_name, make_use_case in use_cases.items():
                 answers = OperationAnswers(OPERATIONS_BY_NAME[operation_name])
                 nowhere[name, operation_name] = self._make_route(
@@ -171,7 +174,6 @@ class Gateway:
                 market=market,
                 answers=answers,
                 configuration=self._context.configuration,
-                waits=self._waits[environment],
                 clock=self._context.clock,
             )
         )
@@ -226,7 +228,7 @@ class Gateway:
                 return
             except CallerGone:
                 return
-            except AnswerWithheld:
+            except (AnswerWithheld, OutcomeUnknown):
                 close_unanswered(scope)
                 route.count("withheld", perf_counter() - began)
                 return
@@ -240,13 +242,10 @@ class Gateway:
                 self._tell_fault(route, fault)
                 answer = route.answers.fault()
         body = answer.body
-        await send_answer(
-            scope,
-            send,
-            status=answer.status,
-            headers=(JSON_HEADER, length_header(len(body)), *answer.headers),
-            body=body,
-        )
+        headers = (JSON_HEADER, length_header(len(body)), *answer.headers)
+        if not answer_at_once(scope, answer.status, headers, body):
+            await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+            await send({"type": "http.response.body", "body": body})
         route.count(answer.code, perf_counter() - began)
 
     async def _refuse_body(self, receive: Receive, send: Send, *, is_whole: bool) -> None:

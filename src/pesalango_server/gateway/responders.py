@@ -22,6 +22,8 @@ from pesalango_server.gateway.wire import (
 )
 from pesalango_server.http import bodies
 from pesalango_server.http.answers import Receive, Scope
+from pesalango_server.http.protocol import take_whole_body
+from pesalango_server.link.client import OutcomeUnknown
 from pesalango_server.storage.database import StorageUnavailable
 
 _CONTENT_LENGTH: Final = b"content-length"
@@ -42,7 +44,10 @@ class Responder(Protocol):
     """Answers the requests of one route."""
 
     async def respond(self, scope: Scope, receive: Receive) -> Answer:
-        """The answer. Raises `BodyTooLarge`, `CallerGone`, `AnswerWithheld`, `RequestFaulted`."""
+        """The answer.
+
+        Raises `BodyTooLarge`, `CallerGone`, `OutcomeUnknown`, `AnswerWithheld`, `RequestFaulted`.
+        """
         ...
 
 
@@ -78,9 +83,15 @@ class SessionCallResponder:
         """See `Responder.respond`."""
         headers = dict(scope["headers"])
         bodies.check_length(headers.get(_CONTENT_LENGTH), body_bytes_max=self._body_bytes_max)
-        body = await bodies.read_body(receive, body_bytes_max=self._body_bytes_max)
+        body = take_whole_body(scope)
+        if body is None:
+            body = await bodies.read_body(receive, body_bytes_max=self._body_bytes_max)
+        elif len(body) > self._body_bytes_max:
+            raise bodies.BodyTooLarge(is_whole=True)
         try:
-            verdict = await self._authenticator.admit_session(scope, headers, self._market)
+            verdict = self._authenticator.admit_known_session(
+                scope, headers, self._market
+            ) or await self._authenticator.admit_new_session(scope, headers, self._market)
             if isinstance(verdict, Answer):
                 return self._told(verdict, "not authenticated")
             values = (
@@ -101,7 +112,7 @@ class SessionCallResponder:
         except _UNAVAILABLE as error:
             answer = self._answers.unavailable(third_party_conversation_id=self._echo(scope, body))
             return self._told(answer, type(error).__name__)
-        except (AnswerWithheld, bodies.CallerGone):
+        except (AnswerWithheld, OutcomeUnknown, bodies.CallerGone):
             raise
         except Exception as fault:
             echo = self._echo(scope, body)

@@ -10,7 +10,6 @@ from pesalango_server.applications.model import Application
 from pesalango_server.catalog.model import Market
 from pesalango_server.catalog.questions import Checked
 from pesalango_server.gateway.answers import Answer, AnswerWithheld, OperationAnswers
-from pesalango_server.gateway.waits import OutcomeWaits
 from pesalango_server.http.context import ConfigurationHolder, EnvironmentContext
 from pesalango_server.kernel.clock import Clock
 from pesalango_server.kernel.message import AnyOutcome, Command
@@ -27,7 +26,6 @@ class Place:
     market: Market
     answers: OperationAnswers
     configuration: ConfigurationHolder
-    waits: OutcomeWaits
     clock: Clock
 
 
@@ -37,8 +35,8 @@ class UseCase(Protocol):
     async def answer(self, application: Application, checked: Checked) -> Answer:
         """Steps 6 to 11 of the total order.
 
-        Raises `StorageUnavailable` as long as nothing can have been recorded, and
-        `AnswerWithheld` where the outcome is unknown.
+        Raises `StorageUnavailable` and `EngineUnavailable` as long as nothing can have been
+        recorded, and `OutcomeUnknown` or `AnswerWithheld` where something may have been.
         """
         ...
 
@@ -53,14 +51,13 @@ class EngineUnavailable(Exception):
 def send_command(place: Place, command: Command) -> Awaitable[AnyOutcome]:
     """Send a command to the engine; what is returned gives the engine's last word on it.
 
-    Raises `EngineUnavailable` at once where nothing was sent; awaiting raises `AnswerWithheld`
+    Raises `EngineUnavailable` at once where nothing was sent; awaiting raises `OutcomeUnknown`
     where it is unknown what became of the command.
     """
     try:
-        future = place.environment.link.submit(command)
+        return place.environment.link.submit(command)
     except (LinkBusy, LinkLost) as error:
         raise EngineUnavailable from error
-    return place.waits.wait_for(future)
 
 
 def withhold_after_fault(place: Place, fault: Exception, outcome: Any) -> AnswerWithheld:

@@ -1,45 +1,24 @@
-"""Bounds how long a caller waits for an outcome, without a timer for each call."""
+"""Bounds how long callers wait for outcomes, without a timer for each call."""
 
-import asyncio
 from collections import deque
 from typing import Final
 
-from pesalango_server.gateway.answers import AnswerWithheld
-from pesalango_server.kernel.message import AnyOutcome
-from pesalango_server.link.client import LinkLost
+from pesalango_server.link.client import LinkClient
 
 SLOT_MS: Final = 1_000
 """How often `OutcomeWaits.sweep` is to be called; outcomes are given up that much late."""
 
 
-class OutcomeOverdue(Exception):
-    """No outcome came in time; what became of the command is unknown."""
-
-
 class OutcomeWaits:
-    """The outcomes that calls of one environment wait for, in slots of a second."""
+    """The commands of one link that callers wait for, in slots of a second."""
 
-    def __init__(self, *, limit_ms: int) -> None:
-        self._slots_max = limit_ms // SLOT_MS + 1
-        self._slot: set[asyncio.Future[AnyOutcome]] = set()
-        self._slots = deque([self._slot])
-
-    async def wait_for(self, future: asyncio.Future[AnyOutcome]) -> AnyOutcome:
-        """The outcome. Raises `AnswerWithheld` where none came in time, or none will come."""
-        slot = self._slot
-        slot.add(future)
-        try:
-            return await future
-        except (OutcomeOverdue, LinkLost) as error:
-            raise AnswerWithheld from error
-        finally:
-            slot.discard(future)
+    def __init__(self, link: LinkClient, *, limit_ms: int) -> None:
+        self._link = link
+        # The number of the last command that was sent in each slot, the oldest first.
+        self._sent: deque[int] = deque(maxlen=limit_ms // SLOT_MS)
 
     def sweep(self) -> None:
         """Give up what was asked for too long ago."""
-        self._slot = set()
-        self._slots.append(self._slot)
-        while len(self._slots) > self._slots_max:
-            for future in self._slots.popleft():
-                if not future.done():
-                    future.set_exception(OutcomeOverdue("no outcome came in time"))
+        if len(self._sent) == self._sent.maxlen:
+            self._link.give_up(up_to=self._sent[0])
+        self._sent.append(self._link.last_number)

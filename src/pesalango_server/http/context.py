@@ -37,6 +37,10 @@ class EnvironmentContext:
     b2b_payer_may_reverse: bool
     _ledgers: dict[tuple[int, str], int] = field(default_factory=dict)
 
+    def known_ledger(self, world: int, market: str) -> int | None:
+        """The ledger of a market in a world, if `find_ledger` has found it before."""
+        return self._ledgers.get((world, market))
+
     async def find_ledger(self, world: int, market: str) -> int | None:
         """The ledger of a market (path value) in a world, if it has been opened.
 

@@ -30,12 +30,13 @@ from uvicorn.protocols.http.httptools_impl import (
     RequestResponseCycle,
 )
 
-from pesalango_server.http.answers import Header, Scope, Send
+from pesalango_server.http.answers import Header, Scope
 from pesalango_server.kernel.invariant import ensure
 from pesalango_server.settings import Settings
 
 CLOSE_EXTENSION: Final = "pesalango.close"
 ANSWER_EXTENSION: Final = "pesalango.answer"
+BODY_EXTENSION: Final = "pesalango.body"
 GONE_EXTENSION: Final = "pesalango.gone"
 FAREWELL_S: Final = 0.5
 REFUSED_CONNECTIONS_MAX: Final = 32
@@ -72,19 +73,23 @@ def is_gone(scope: Scope) -> bool:
     return tell is not None and tell()
 
 
-async def send_answer(
-    scope: Scope, send: Send, *, status: int, headers: Sequence[Header], body: bytes
-) -> None:
-    """Send a whole answer, in one write where the server offers that; else by ASGI's two messages.
+def answer_at_once(scope: Scope, status: int, headers: Sequence[Header], body: bytes) -> bool:
+    """Send a whole answer in one write; False where the server asks for ASGI's two messages.
 
     `headers` tell the length of `body`. Two writes are two system calls and two packets, which is
     a sixth of what a worker spends on a payment.
     """
     answer_whole = scope["extensions"].get(ANSWER_EXTENSION)
-    if answer_whole is not None and answer_whole(status, headers, body):
-        return
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    return answer_whole is not None and answer_whole(status, headers, body)
+
+
+def take_whole_body(scope: Scope) -> bytes | None:
+    """The body of a request, all of which has arrived; None where ASGI's messages must do.
+
+    A body is asked for once. Most are there with their head, and need no event to be waited for.
+    """
+    take = scope["extensions"].get(BODY_EXTENSION)
+    return None if take is None else take()
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -103,6 +108,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._extensions: dict[str, Any] = {
             CLOSE_EXTENSION: self._close_unanswered,
             ANSWER_EXTENSION: self._answer_whole,
+            BODY_EXTENSION: self._take_whole_body,
             GONE_EXTENSION: transport.is_closing,
         }
         self._running: RequestResponseCycle | None = None
@@ -112,6 +118,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._is_reading = self._in_head = False
         self._begun_in_chunk = 0
         self._starts_clean = True
+        self._heads_are_short = False
         self._head_bytes = 0
         self._plain_head: bytes | None = None
         self._refusal: bytes | None = None
@@ -155,6 +162,8 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         self._unset_keepalive_if_required()
         self._starts_clean = not self._is_reading
+        # Whatever heads are in it cannot be larger than the chunk that they came in as a whole.
+        self._heads_are_short = self._starts_clean and len(data) <= self.bounds.head_bytes_max
         self._begun_in_chunk = 0
         try:
             self._feed(data)
@@ -199,7 +208,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """httptools: request line and headers are whole; the application starts."""
         self._in_head = False
-        if self._count_head() > self.bounds.head_bytes_max:
+        if not self._heads_are_short and self._count_head() > self.bounds.head_bytes_max:
             raise _HeadTooLarge
         if self.parser.should_upgrade():
             self._plain_head = self._write_plain_head()
@@ -333,6 +342,18 @@ class BoundedProtocol(HttpToolsProtocol):
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._running = cycle
         super()._start_asgi_task(cycle, app)
+
+    def _take_whole_body(self) -> bytes | None:
+        """Give out the body of the request that runs; None where uvicorn's own way must do."""
+        cycle = self._running
+        if cycle is None or cycle.more_body or cycle.waiting_for_100_continue:
+            return None
+        if cycle.disconnected or cycle.response_complete:
+            return None
+        self.flow.resume_reading()
+        cycle.message_event.clear()
+        body, cycle.body = bytes(cycle.body), bytearray()
+        return body
 
     def _answer_whole(self, status: int, headers: Sequence[Header], body: bytes) -> bool:
         """Answer the request that runs, in one write; False where uvicorn's own way must do.

@@ -22,8 +22,16 @@ class LinkBusy(Exception):
     """Too many commands or prompts wait, or the engine is silent: nothing was sent."""
 
 
-class LinkLost(Exception):
-    """The engine process is gone: what became of a command that was sent is unknown."""
+class OutcomeUnknown(Exception):
+    """What became of a command that was sent cannot be told here."""
+
+
+class LinkLost(OutcomeUnknown):
+    """The engine process is gone."""
+
+
+class OutcomeOverdue(OutcomeUnknown):
+    """No outcome came in time."""
 
 
 class AnswersIn(msgspec.Struct, frozen=True, array_like=True, tag=1, gc=False):
@@ -74,6 +82,11 @@ class LinkClient(asyncio.Protocol):
         await self._loop.create_connection(lambda: self, sock=sock)
 
     @property
+    def last_number(self) -> int:
+        """The number of the command that was sent last; numbers only grow."""
+        return self._number
+
+    @property
     def unanswered(self) -> int:
         """How many commands have no outcome yet."""
         return len(self._waiters)
@@ -92,10 +105,11 @@ class LinkClient(asyncio.Protocol):
         return self._clock.monotonic_ms() - self._heartbeat_at_ms
 
     def submit(self, command: Command, *, is_bounded: bool = True) -> asyncio.Future[AnyOutcome]:
-        """Send a command; the future gives its last outcome, or raises `LinkLost`.
+        """Send a command; the future gives its last outcome, or raises `OutcomeUnknown`.
 
-        Raises `LinkBusy` at once when there is no room; nothing was sent then. What ends a
-        payment that waits is never refused for room (`is_bounded=False`).
+        Raises `LinkBusy` at once when there is no room, and `LinkLost` when there is no engine;
+        nothing was sent then. What ends a payment that waits is never refused for room
+        (`is_bounded=False`).
         """
         transport = self._transport
         if transport is None:
@@ -185,6 +199,13 @@ class LinkClient(asyncio.Protocol):
                 future.exception()
         if self.on_lost is not None:
             self.on_lost()
+
+    def give_up(self, *, up_to: int) -> None:
+        """Let nobody wait any longer for the commands sent until `last_number` was `up_to`."""
+        for waiters in (self._waiters, self._prompt_waiters):
+            for number, future in waiters.items():
+                if number <= up_to and not future.done():
+                    future.set_exception(OutcomeOverdue("no outcome came in time"))
 
     def close(self) -> None:
         """End the link; the engine drops what was not yet whole."""

@@ -48,9 +48,10 @@ class Payment:
         values = checked.values
         reference = values["third_party_conversation_id"]
         trigger = find_trigger(self._operation, checked) if self._has_triggers else None
-        ledger = await environment.find_ledger(
-            application.environments[environment.name].world, self._market
-        )
+        world = application.environments[environment.name].world
+        ledger = environment.known_ledger(world, self._market)
+        if ledger is None:
+            ledger = await environment.find_ledger(world, self._market)
         asked = Asked(
             expect(ledger, "a session belongs to a ledger that was opened"),
             application.id,
