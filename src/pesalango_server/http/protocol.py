@@ -92,6 +92,19 @@ def take_whole_body(scope: Scope) -> bytes | None:
     return None if take is None else take()
 
 
+_answer_starts: Final[dict[int, tuple[list[Header], bytes]]] = {}
+
+
+def _start_answer(status: int, default_headers: list[Header]) -> bytes:
+    """The status line and the headers of every answer; uvicorn replaces their list each second."""
+    made = _answer_starts.get(status)
+    if made is None or made[0] is not default_headers:
+        lines = [b"%s: %s\r\n" % header for header in default_headers]
+        made = default_headers, b"".join([STATUS_LINE[status], *lines])
+        _answer_starts[status] = made
+    return made[1]
+
+
 class BoundedProtocol(HttpToolsProtocol):
     """See the module. One object a connection, on the event loop's thread."""
 
@@ -368,8 +381,8 @@ class BoundedProtocol(HttpToolsProtocol):
             return False
         if cycle.disconnected:
             return True
-        parts = [STATUS_LINE[status]]
-        for name, value in (*cycle.default_headers, *headers):
+        parts = [_start_answer(status, cycle.default_headers)]
+        for name, value in headers:
             parts += (name, b": ", value, b"\r\n")
             if name == b"connection" and value == b"close":
                 cycle.keep_alive = False
