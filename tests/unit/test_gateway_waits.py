@@ -73,7 +73,10 @@ def test_an_overdue_outcome_is_given_up_and_what_comes_later_harms_nobody() -> N
 def test_a_customer_who_never_says_anything_is_given_up_too() -> None:
     async def test(link: LinkClient, engine: socket.socket) -> None:
         waits = OutcomeWaits(link, limit_ms=1_000)
-        asked, other = link.submit(make_c2b(reference="asked")), link.submit(make_c2b(reference="asked"))
+        asked, other = (
+            link.submit(make_c2b(reference="asked")),
+            link.submit(make_c2b(reference="asked")),
+        )
         await answer(engine, 1, is_last=False)
         await answer(engine, 2)
         await other
