@@ -13,17 +13,17 @@ from pesalango_server.link.client import LinkClient, OutcomeOverdue, OutcomeUnkn
 from pesalango_server.link.frames import Answers, encode_frame
 from tests.store.engine_fixture import make_c2b
 
-Test = Callable[[LinkClient, socket.socket], Awaitable[None]]
+Talk = Callable[[LinkClient, socket.socket], Awaitable[None]]
 
 
-def over_a_link(test: Test) -> None:
+def over_a_link(talk: Talk) -> None:
     async def main() -> None:
         ours, theirs = socket.socketpair()
         theirs.setblocking(False)
         link = LinkClient(SystemClock(), unanswered_max=10, prompts_waiting_max=10)
         await link.connect(ours)
         with theirs:
-            await test(link, theirs)
+            await talk(link, theirs)
 
     asyncio.run(main())
 
@@ -34,7 +34,7 @@ async def answer(engine: socket.socket, number: int, *, is_last: bool = True) ->
 
 
 def test_an_outcome_in_time_is_the_answer() -> None:
-    async def test(link: LinkClient, engine: socket.socket) -> None:
+    async def talk(link: LinkClient, engine: socket.socket) -> None:
         waits = OutcomeWaits(link, limit_ms=3_000)
         waiting = link.submit(make_c2b(reference="asked"))
         for _ in range(3):
@@ -44,11 +44,11 @@ def test_an_outcome_in_time_is_the_answer() -> None:
         for _ in range(10):
             waits.sweep()
 
-    over_a_link(test)
+    over_a_link(talk)
 
 
 def test_an_overdue_outcome_is_given_up_and_what_comes_later_harms_nobody() -> None:
-    async def test(link: LinkClient, engine: socket.socket) -> None:
+    async def talk(link: LinkClient, engine: socket.socket) -> None:
         waits = OutcomeWaits(link, limit_ms=3_000)
         overdue = link.submit(make_c2b(reference="asked"))
         waits.sweep()
@@ -67,11 +67,11 @@ def test_an_overdue_outcome_is_given_up_and_what_comes_later_harms_nobody() -> N
         assert await later == Done((2,))
         assert link.unanswered == 0
 
-    over_a_link(test)
+    over_a_link(talk)
 
 
 def test_a_customer_who_never_says_anything_is_given_up_too() -> None:
-    async def test(link: LinkClient, engine: socket.socket) -> None:
+    async def talk(link: LinkClient, engine: socket.socket) -> None:
         waits = OutcomeWaits(link, limit_ms=1_000)
         asked, other = (
             link.submit(make_c2b(reference="asked")),
@@ -87,14 +87,14 @@ def test_a_customer_who_never_says_anything_is_given_up_too() -> None:
         with pytest.raises(OutcomeOverdue):
             await asked
 
-    over_a_link(test)
+    over_a_link(talk)
 
 
 def test_nobody_waits_for_a_link_that_was_lost() -> None:
-    async def test(link: LinkClient, engine: socket.socket) -> None:
+    async def talk(link: LinkClient, engine: socket.socket) -> None:
         waiting = link.submit(make_c2b(reference="asked"))
         engine.close()
         with pytest.raises(OutcomeUnknown):
             await waiting
 
-    over_a_link(test)
+    over_a_link(talk)
