@@ -143,7 +143,7 @@ class SqliteWriter:
 
         While this thread writes, the log is never copied to its end, and only from its end on it
         begins anew. So the little that came during the other thread's checkpoint is copied here,
-        between two batches, when nobody waits for an answer.
+        between two batches: those of the one before have their answers.
         """
         if self._log_pages < self._look_at_pages:
             return
