@@ -32,7 +32,7 @@ from pesalango_server.ledger.statuses import State
 from pesalango_server.payments.commands import AnswerPrompt, ExpirePrompt, TakeC2b
 from pesalango_server.storage.database import Writer
 from pesalango_server.storage.migrations import list_migrations
-from pesalango_server.storage.sqlite import CHECKPOINT_PAGES, SqliteWriter
+from pesalango_server.storage.sqlite import SqliteWriter
 from tests.store.power_cut import PowerCutDisk
 
 PATH = Path("/nowhere/sandbox.db")
@@ -111,14 +111,10 @@ class Machine:
         *,
         clock: FixedClock,
         checkpoint_pages: int | None = None,
-        pages_beside: int = CHECKPOINT_PAGES,
         synchronous: str | None = None,
     ) -> Self:
-        """Opens the book as the server does, with shorter logs: `pages_beside` until one is copied
-        by the server's other thread, `checkpoint_pages` until one is copied by SQLite itself, which
-        does the same at the same place each time.
-        """
-        writer = SqliteWriter(PATH, vfs=disk.vfs_name, checkpoint_pages=pages_beside)
+        """Opens the book as the server does; the two options change what it has set."""
+        writer = SqliteWriter(PATH, vfs=disk.vfs_name)
         if checkpoint_pages is not None:
             writer._connection.pragma("wal_autocheckpoint", checkpoint_pages)
         if synchronous is not None:

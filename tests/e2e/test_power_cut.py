@@ -38,7 +38,6 @@ from tests.store.power_cut_media import Change, CutMode, Write
 STREAMS = 25
 CUTS_PER_STREAM = 42
 SECOND_CUTS = 100
-CUTS_BESIDE = 100
 MODES: tuple[CutMode, ...] = ("drop_all", "random_subset")
 CHECKPOINT_PAGES = (None, 5, 12)
 """As shipped there is none in a stream as short as these: also have one every batch or two."""
@@ -166,32 +165,6 @@ def test_a_power_cut_loses_nothing_that_was_answered(seed: int, first_disk: Powe
 
     # A cut that always decides one way has tried nothing.
     assert in_flight == {"kept", "gone"}
-
-
-def test_a_power_cut_while_another_thread_copies_the_log_loses_nothing(
-    first_disk: PowerCutDisk,
-) -> None:
-    stream = make_stream(first_disk, seed=STREAMS + 1)
-    chance = random.Random(STREAMS + 1)
-    with first_disk.cut(seed=0, mode="drop_all") as disk:
-        machine = Machine.on_disk(disk, clock=FixedClock(days=1), pages_beside=5)
-        run_until_cut(machine, stream)
-        machine.close()
-        operations = disk.operations
-    assert operations > count_operations(first_disk, stream, None)
-    cut_off = 0
-    for cut in range(CUTS_BESIDE):
-        allowed = chance.randrange(operations)
-        with first_disk.cut(seed=0, mode="drop_all", cut_after_operations=allowed) as disk:
-            machine = Machine.on_disk(disk, clock=FixedClock(days=1), pages_beside=5)
-            answered, _ = run_until_cut(machine, stream)
-            machine.close()
-            cut_off += disk.power_is_lost
-            with disk.cut(seed=cut, mode=chance.choice(MODES)) as found:
-                assert_nothing_is_lost_by(found, stream, answered=len(answered))
-
-    # How much is written differs from run to run, with the moments in which the threads meet.
-    assert cut_off > CUTS_BESIDE / 2
 
 
 def test_the_cuts_of_this_suite_are_a_thousand() -> None:

@@ -16,13 +16,15 @@ from pesalango_server.catalog.model import Market
 from pesalango_server.http.context import EnvironmentContext, WorkerContext
 from pesalango_server.kernel.message import Command, Done
 from pesalango_server.ledger.parties import NewCustomer, NewOrganisation, OpenLedger
-from pesalango_server.link.client import LinkBusy, LinkClient, LinkLost
+from pesalango_server.link.client import LinkBusy, LinkClient, OutcomeOverdue
 from pesalango_server.storage.database import Query, Read, Row
 
 T = TypeVar("T")
 
 ANSWER_MAX_S = 30
-"""So long a call waits for its engine before its connection is closed without an answer."""
+"""So long a call waits for its engine, at most, before its connection is closed without an answer:
+the gateway's own limit, where that is shorter, ends the wait of all that share its link.
+"""
 
 COMMAND_ITEMS_MAX = 500
 """How many items of a list one command carries: payments go on between two of them."""
@@ -77,7 +79,7 @@ class Place:
     environment: EnvironmentContext
 
     async def submit(self, command: Command) -> Done:
-        """Have the ledger's engine carry out a command. Raises `AdminError` and `LinkLost`."""
+        """Have the ledger's engine carry out a command. Raises `AdminError` and `OutcomeUnknown`."""
         return await submit(self.environment.link, command)
 
     async def read(
@@ -88,13 +90,13 @@ class Place:
 
 
 async def submit(link: LinkClient, command: Command) -> Done:
-    """Have an engine carry out a command. Raises `AdminError` and `LinkLost`."""
+    """Have an engine carry out a command. Raises `AdminError` and `OutcomeUnknown`."""
     try:
         async with asyncio.timeout(ANSWER_MAX_S):
             outcome = await link.submit(command)
     except TimeoutError as error:
         # What becomes of it is unknown: the connection is closed, as with a link that broke.
-        raise LinkLost("the engine did not answer in time") from error
+        raise OutcomeOverdue("the engine did not answer in time") from error
     except LinkBusy as error:
         raise AdminError(
             ErrorCode.UNAVAILABLE, "the server is busy; nothing was changed, try again"
@@ -138,7 +140,7 @@ class LedgerFinder:
     async def find(self, request: Placed, further: Placed | None = None) -> Place:
         """The ledger that a request, and perhaps its query, names.
 
-        Raises `AdminError`, `LinkLost`, `StorageUnavailable`.
+        Raises `AdminError`, `OutcomeUnknown`, `StorageUnavailable`.
         """
         environment_name = check_environment(_choose(request, further, "environment") or "sandbox")
         market_name = _choose(request, further, "market")

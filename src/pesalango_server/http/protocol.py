@@ -175,7 +175,7 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         self._unset_keepalive_if_required()
         self._starts_clean = not self._is_reading
-        # Whatever heads are in it cannot be larger than the chunk that they came in as a whole.
+        # A head that came as a whole is no larger than the chunk that it came in.
         self._heads_are_short = self._starts_clean and len(data) <= self.bounds.head_bytes_max
         self._begun_in_chunk = 0
         try:

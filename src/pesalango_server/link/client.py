@@ -206,6 +206,8 @@ class LinkClient(asyncio.Protocol):
             for number, future in waiters.items():
                 if number <= up_to and not future.done():
                     future.set_exception(OutcomeOverdue("no outcome came in time"))
+                    # Nobody may be waiting any more; that is no error of its own.
+                    future.exception()
 
     def close(self) -> None:
         """End the link; the engine drops what was not yet whole."""

@@ -4,13 +4,11 @@ import contextlib
 import errno
 import os
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 import apsw
 import msgspec
 
-from pesalango_server.storage.checkpoints import Checkpointer, Progress
 from pesalango_server.storage.database import (
     CommitUnknown,
     Read,
@@ -37,7 +35,7 @@ _STATEMENT_SLOTS = 512
 _JOURNAL_SIZE_LIMIT_BYTES = 64 * 1024 * 1024
 # A page that many batches change is copied once a checkpoint: at 2 000 pages a payment took a
 # quarter more time than at 8 000, and the longest batch was no shorter.
-CHECKPOINT_PAGES = 8_000
+_CHECKPOINT_PAGES = 8_000
 
 
 def explain(error: apsw.Error, connection: apsw.Connection | None) -> str:
@@ -78,7 +76,7 @@ def open_writer(
             "foreign_keys = ON",
             f"cache_size = -{_CACHE_KIB}",
             f"journal_size_limit = {_JOURNAL_SIZE_LIMIT_BYTES}",
-            f"wal_autocheckpoint = {CHECKPOINT_PAGES}",
+            f"wal_autocheckpoint = {_CHECKPOINT_PAGES}",
         ):
             connection.execute(f"PRAGMA {pragma}").fetchall()
     except apsw.Error as error:
@@ -108,60 +106,14 @@ class SqliteWriter:
     dialect = "sqlite"
 
     def __init__(
-        self,
-        path: Path | str,
-        *,
-        vfs: str | None = None,
-        pragmas: Sequence[str] = (),
-        checkpoint_pages: int = CHECKPOINT_PAGES,
+        self, path: Path | str, *, vfs: str | None = None, pragmas: Sequence[str] = ()
     ) -> None:
-        """`checkpoint_pages` is how long the log gets before it is copied back."""
         self._path, self._vfs, self._pragmas = path, vfs, pragmas
-        self._checkpoint_pages = checkpoint_pages
-        self._open()
-
-    def _open(self) -> None:
-        connect = partial(open_writer, self._path, vfs=self._vfs, pragmas=self._pragmas)
-        self._connection = connect()
+        self._connection = open_writer(path, vfs=vfs, pragmas=pragmas)
         self._cursor = self._connection.cursor()
-        self._checkpointer = Checkpointer(self._path, connect)
-        self._log_pages = 0
-        self._look_at_pages = self._checkpoint_pages
-        # Takes the place of SQLite's own checkpoints.
-        self._connection.set_wal_hook(self._note_log)
-
-    def _note_log(self, _connection: apsw.Connection, _name: str, pages: int) -> int:
-        """SQLite tells, after each commit, how many pages its log has."""
-        if pages < self._log_pages:
-            # All of it was copied, and it has begun anew.
-            self._look_at_pages = self._checkpoint_pages
-        self._log_pages = pages
-        return apsw.SQLITE_OK
-
-    def _look_after_log(self) -> None:
-        """Have a long log copied back, nearly all of it beside this thread.
-
-        While this thread writes, the log is never copied to its end, and only from its end on it
-        begins anew. So the little that came during the other thread's checkpoint is copied here,
-        between two batches: those of the one before have their answers.
-        """
-        if self._log_pages < self._look_at_pages:
-            return
-        beside = self._checkpointer
-        if beside.progress is Progress.RUNNING:
-            return
-        if beside.progress is Progress.IDLE:
-            beside.start()
-            return
-        beside.progress = Progress.IDLE
-        with contextlib.suppress(apsw.Error):
-            self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
-        # Where a reader still needs the log it grows on, and is looked after again.
-        self._look_at_pages = self._log_pages + self._checkpoint_pages // 4
 
     def begin(self, reads: Sequence[Read]) -> list[bytes]:
         """See `Writer.begin`."""
-        self._look_after_log()
         try:
             self._cursor.execute("BEGIN IMMEDIATE")
         except apsw.Error as error:
@@ -228,7 +180,8 @@ class SqliteWriter:
     def reconnect(self) -> None:
         """See `Writer.reconnect`."""
         self.close()
-        self._open()
+        self._connection = open_writer(self._path, vfs=self._vfs, pragmas=self._pragmas)
+        self._cursor = self._connection.cursor()
         # Where the disk is full the log may hold all the room that is left: once it is copied into
         # the database, the next batches begin it anew.
         with contextlib.suppress(apsw.Error):
@@ -243,7 +196,6 @@ class SqliteWriter:
 
     def close(self) -> None:
         """See `Writer.close`."""
-        self._checkpointer.stop()
         # What cannot be copied from the log into the database now is copied by the next connection.
         with contextlib.suppress(apsw.Error):
             self._connection.close(force=True)
