@@ -189,10 +189,7 @@ async def use(
     authenticator: Authenticator, bearer: bytes, market: str = MARKET
 ) -> Application | Answer:
     headers = {b"authorization": bearer, b"origin": b"x"}
-    known = authenticator.admit_known_session(SCOPE, headers, market)
-    if known is not None:
-        return known
-    return await authenticator.admit_new_session(SCOPE, headers, market)
+    return await authenticator.admit_session(SCOPE, headers, market)
 
 
 def status_of(verdict: Application | Answer) -> int:

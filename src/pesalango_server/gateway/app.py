@@ -244,8 +244,7 @@ class Gateway:
         body = answer.body
         headers = (JSON_HEADER, length_header(len(body)), *answer.headers)
         if not answer_at_once(scope, answer.status, headers, body):
-            await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-            await send({"type": "http.response.body", "body": body})
+            await send_json(send, answer.status, body, answer.headers)
         route.count(answer.code, perf_counter() - began)
 
     async def _refuse_body(self, receive: Receive, send: Send, *, is_whole: bool) -> None:

@@ -74,27 +74,10 @@ class Authenticator:
         self._pem = ""
         self._key: RSAPrivateKey | None = None
 
-    def admit_known_session(
-        self, scope: Scope, headers: Headers, market: str
-    ) -> Application | Answer | None:
-        """The application that calls with a session key, or the refusal; None for a bearer that
-        was not seen before.
-        """
-        authorization = headers.get(_AUTHORIZATION)
-        if authorization is None:
-            return NOT_AUTHORISED
-        known = self._ciphertexts.find(self._hasher.hash_ciphertext(authorization))
-        if known is None:
-            return None
-        verdict = self._judge(known, market)
-        if isinstance(verdict, Answer):
-            return verdict
-        return self._check_whereabouts(verdict, scope, headers) or verdict
-
-    async def admit_new_session(
+    async def admit_session(
         self, scope: Scope, headers: Headers, market: str
     ) -> Application | Answer:
-        """The same for a bearer that `admit_known_session` does not know: it is decrypted.
+        """The application that calls with a session key, or the refusal.
 
         Raises `DecryptionsBusy` and `StorageUnavailable`.
         """
@@ -102,7 +85,11 @@ class Authenticator:
         if authorization is None:
             return NOT_AUTHORISED
         ciphertext_hash = self._hasher.hash_ciphertext(authorization)
-        verdict = await self._admit_unknown(scope, authorization, ciphertext_hash, market)
+        known = self._ciphertexts.find(ciphertext_hash)
+        if known is not None:
+            verdict = self._judge(known, market)
+        else:
+            verdict = await self._admit_unknown(scope, authorization, ciphertext_hash, market)
         if isinstance(verdict, Answer):
             return verdict
         return self._check_whereabouts(verdict, scope, headers) or verdict

@@ -22,7 +22,6 @@ from pesalango_server.gateway.wire import (
 )
 from pesalango_server.http import bodies
 from pesalango_server.http.answers import Receive, Scope
-from pesalango_server.http.protocol import take_whole_body
 from pesalango_server.link.client import OutcomeUnknown
 from pesalango_server.storage.database import StorageUnavailable
 
@@ -83,15 +82,11 @@ class SessionCallResponder:
         """See `Responder.respond`."""
         headers = dict(scope["headers"])
         bodies.check_length(headers.get(_CONTENT_LENGTH), body_bytes_max=self._body_bytes_max)
-        body = take_whole_body(scope)
+        body = bodies.take_body(scope, body_bytes_max=self._body_bytes_max)
         if body is None:
             body = await bodies.read_body(receive, body_bytes_max=self._body_bytes_max)
-        elif len(body) > self._body_bytes_max:
-            raise bodies.BodyTooLarge(is_whole=True)
         try:
-            verdict = self._authenticator.admit_known_session(
-                scope, headers, self._market
-            ) or await self._authenticator.admit_new_session(scope, headers, self._market)
+            verdict = await self._authenticator.admit_session(scope, headers, self._market)
             if isinstance(verdict, Answer):
                 return self._told(verdict, "not authenticated")
             values = (

@@ -4,9 +4,11 @@ from pesalango_server.http.answers import (
     CLOSE_HEADER,
     JSON_HEADER,
     Receive,
+    Scope,
     Send,
     length_header,
 )
+from pesalango_server.http.protocol import take_whole_body
 
 
 class BodyTooLarge(Exception):
@@ -26,6 +28,17 @@ def check_length(content_length: bytes | None, *, body_bytes_max: int) -> None:
     # The parser has seen to it that these are digits.
     if content_length is not None and int(content_length) > body_bytes_max:
         raise BodyTooLarge(is_whole=False)
+
+
+def take_body(scope: Scope, *, body_bytes_max: int) -> bytes | None:
+    """The body where all of it has arrived, else None: `read_body` waits for it.
+
+    Raises `BodyTooLarge`.
+    """
+    body = take_whole_body(scope)
+    if body is not None and len(body) > body_bytes_max:
+        raise BodyTooLarge(is_whole=True)
+    return body
 
 
 async def read_body(receive: Receive, *, body_bytes_max: int) -> bytes:

@@ -46,7 +46,7 @@ class EnvironmentContext:
 
         Raises `StorageUnavailable`. Ledgers are never renumbered, so what was found stays true.
         """
-        known = self._ledgers.get((world, market))
+        known = self.known_ledger(world, market)
         if known is None:
             rows = _decode_rows(await self.readers.read(Read(FIND_LEDGERS, rows=[(world, market)])))
             if not rows:

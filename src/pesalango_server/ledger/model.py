@@ -68,7 +68,7 @@ CUSTOMER_OWNER: Final = OwnerKind.CUSTOMER
 ORGANISATION_OWNER: Final = OwnerKind.ORGANISATION
 ACTIVE_CUSTOMER: Final = CustomerStatus.ACTIVE
 ACTIVE_ORGANISATION: Final = OrganisationStatus.ACTIVE
-NOT_SAID: Final = Answer.NONE
+NO_ANSWER: Final = Answer.NONE
 
 
 @dataclass(slots=True)

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -40,6 +40,9 @@ _SANDBOX_PATH = "/sandbox/"
 _OPENAPI_PATH = "/openapi/"
 
 log = structlog.get_logger("worker")
+
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+"""ASGI's."""
 
 
 class Face:
@@ -232,7 +235,11 @@ class Faces:
 
 
 def _combine(
-    gateway: Gateway | None, admin: Any, rest: Any, *, trusted_peers: TrustedPeers | None
+    gateway: Gateway | None,
+    admin: Application | None,
+    rest: Application,
+    *,
+    trusted_peers: TrustedPeers | None,
 ) -> Any:
     """The operator's paths to the gateway, without a router in between; the others where they go.
 
@@ -240,7 +247,7 @@ def _combine(
     the sandbox; to the others the rest is as if it were not there.
     """
 
-    def choose(scope: Scope) -> Any:
+    def choose(scope: Scope) -> Application:
         path = scope["path"]
         if gateway is not None and path.startswith(_SANDBOX_PATH):
             return gateway
@@ -254,8 +261,7 @@ def _combine(
 
     # No coroutine of its own: each one costs every request a little.
     def dispatch(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        answered: Awaitable[None] = choose(scope)(scope, receive, send)
-        return answered
+        return choose(scope)(scope, receive, send)
 
     return dispatch
 

@@ -7,7 +7,7 @@ from pesalango_server.kernel.message import PaymentOutcome
 from pesalango_server.ledger import store
 from pesalango_server.ledger.book import Book
 from pesalango_server.ledger.loading import LoadPlan
-from pesalango_server.ledger.model import NOT_SAID, Answer, Customer, Organisation
+from pesalango_server.ledger.model import NO_ANSWER, Answer, Customer, Organisation
 from pesalango_server.ledger.statuses import State, Status
 from pesalango_server.payments.commands import TakeC2b
 from pesalango_server.payments.taking import (
@@ -63,7 +63,7 @@ def decide_take_c2b(command: TakeC2b, book: Book) -> PaymentOutcome:
 
 
 def _has_to_be_asked(command: TakeC2b, customer: Customer) -> bool:
-    if customer.answer == NOT_SAID:
+    if customer.answer == NO_ANSWER:
         return not command.approves_unscripted
     return customer.answer != Answer.APPROVE or customer.delay_ms > 0
 

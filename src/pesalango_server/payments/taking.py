@@ -30,9 +30,9 @@ Refusal = tuple[Status, str]
 _UNRECORDED_TRIGGERS = (Status.TRIGGERED_INTERNAL_FAULT, Status.TRIGGERED_UNAVAILABLE)
 
 # See `ledger.model` for why they have names here.
-_DONE: Final = Status.COMPLETED
-_COMPLETED: Final = State.COMPLETED
-_FAILED: Final = State.FAILED
+_STATUS_COMPLETED: Final = Status.COMPLETED
+_STATE_COMPLETED: Final = State.COMPLETED
+_STATE_FAILED: Final = State.FAILED
 
 _DUPLICATE = PaymentOutcome(0, State.NONE, Status.DUPLICATE)
 
@@ -161,7 +161,7 @@ def move_money(
     if refusal:
         return record_payment(command, book, *refusal)
     # After this point, the payment succeeds.
-    outcome = record_payment(command, book, _DONE, state=_COMPLETED)
+    outcome = record_payment(command, book, _STATUS_COMPLETED, state=_STATE_COMPLETED)
     book.post_transfer(
         payment=outcome.payment, debit=payer, credit=payee, amount_minor=command.amount_minor
     )
@@ -174,7 +174,7 @@ def record_payment(
     status: Status,
     evidence: str = "",
     *,
-    state: State = _FAILED,
+    state: State = _STATE_FAILED,
 ) -> PaymentOutcome:
     """Record a request for good, with its key."""
     payment = book.mint()
