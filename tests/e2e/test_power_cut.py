@@ -18,6 +18,7 @@ from pesalango_server.kernel.message import FAULT_UNAVAILABLE, AnyOutcome, Comma
 from pesalango_server.ledger.model import Answer
 from pesalango_server.ledger.statuses import FINAL_STATES, State, Status
 from pesalango_server.payments.commands import AnswerPrompt, TakeC2b
+from pesalango_server.storage import segments
 from pesalango_server.storage.database import StorageUnavailable
 from tests.e2e.books import Books, find_violations, open_sqlite_books, read_books
 from tests.e2e.power_cut_stream import (
@@ -41,6 +42,15 @@ SECOND_CUTS = 100
 MODES: tuple[CutMode, ...] = ("drop_all", "random_subset")
 CHECKPOINT_PAGES = (None, 5, 12)
 """As shipped there is none in a stream as short as these: also have one every batch or two."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _have_small_segments() -> Iterator[None]:
+    """So that a stream closes several: the filter and the next segment are in some commits too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(segments, "SEGMENT_KEYS", 4)
+        patch.setattr(segments, "SEGMENTS_PER_FILTER", 2)
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -156,7 +156,7 @@ def damage(path: Path) -> None:
     """Overwrite what is in the middle of an index, so that rows and index disagree."""
     connection = apsw.Connection(str(path))
     ((page, size),) = connection.execute(
-        "SELECT rootpage, page_size FROM sqlite_schema, pragma_page_size WHERE name = 'duplicates'"
+        "SELECT rootpage, page_size FROM sqlite_schema, pragma_page_size WHERE name = 'duplicate_keys'"
     ).fetchall()
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     connection.close(True)

@@ -119,6 +119,13 @@ def test_both_databases_have_the_same_tables(
         postgres_server.build_url(postgres_template), f"pesalango_{name}"
     )
 
+    if "duplicate_keys" in on_sqlite:
+        # The one difference: SQLite has these keys in segments, and shows them without in a view.
+        (ledger, _, *columns), primary, uniques, others = on_sqlite.pop("duplicate_keys")
+        primary = tuple(column for column in primary if column != "segment")
+        on_sqlite["duplicates"] = ([ledger, *columns], primary, uniques, others)
+        del on_sqlite["duplicate_segments"], on_sqlite["duplicate_filters"]
+
     assert len(on_sqlite) >= 5
     assert on_sqlite == on_postgres
 

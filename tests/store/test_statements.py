@@ -26,6 +26,7 @@ from pesalango_server.storage.database import (
     declare_insert,
 )
 from pesalango_server.storage.postgres import PostgresWriter
+from pesalango_server.storage.segments import KeySegments
 from pesalango_server.storage.snapshot import open_snapshot_reader
 from tests.store.postgres_fixture import PostgresServer
 
@@ -44,6 +45,9 @@ LOOKUPS: dict[str, Query | Write] = {
 
 DATABASE_OF = {Schema.ENVIRONMENT: "sandbox", Schema.PLATFORM: "platform"}
 
+SHORT = {"duplicate_segments"}
+"""Tables that may be walked through: a row for many thousand payments."""
+
 KEYED_BY_LEDGER_ALONE = {"ledgers", "ledger_state"}
 """In any other table all rows of a ledger are far too many."""
 
@@ -56,6 +60,7 @@ def sqlite_databases(sqlite_template: Path) -> Iterator[dict[Schema, apsw.Connec
         )
         for schema, name in DATABASE_OF.items()
     }
+    KeySegments(connections[Schema.ENVIRONMENT])
     yield connections
     for connection in connections.values():
         connection.close()
@@ -96,7 +101,7 @@ def find_sqlite_scans(plan: list[str], sql: str) -> list[str]:
         verb, _, rest = step.partition(" ")
         name = rest.split(" ", 1)[0]
         if verb == "SCAN" and "VIRTUAL TABLE" not in step and "(" not in name:
-            if name not in derived:
+            if name not in derived | SHORT:
                 scans.append(step)
         elif (
             verb == "SEARCH"

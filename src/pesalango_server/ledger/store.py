@@ -4,11 +4,13 @@ from pesalango_server.kernel.ids import write_follow_id
 from pesalango_server.storage.database import (
     Query,
     Schema,
+    Write,
     declare_delete,
     declare_insert,
     declare_query,
     declare_update,
     register_query,
+    register_write,
 )
 
 _ENVIRONMENT = Schema.ENVIRONMENT
@@ -72,6 +74,7 @@ FIND_LAST_LEDGER = declare_query(
     may_scan="one row, from the end of the primary key",
 )
 
+# `storage/segments.py` says where a key is on SQLite; readers find it through a view.
 LOAD_DUPLICATES = declare_query(
     "load_duplicates",
     _ENVIRONMENT,
@@ -79,6 +82,11 @@ LOAD_DUPLICATES = declare_query(
     text=(
         "SELECT d.ledger AS ledger, input.name AS key, d.payment AS payment FROM {input}"
         " CROSS JOIN duplicates AS d WHERE d.ledger = input.ledger AND d.key = input.key"
+    ),
+    sqlite_text=(
+        "SELECT d.ledger AS ledger, input.name AS key, d.payment AS payment FROM {input}"
+        " CROSS JOIN duplicate_keys AS d WHERE d.ledger = input.ledger AND d.key = input.key"
+        " AND d.segment = segment_of(input.ledger, input.key)"
     ),
     set_columns="ledger bigint, key hex, name text",
 )
@@ -353,8 +361,21 @@ INSERT_REVERSALS = declare_insert(
     columns="ledger bigint, reversal bigint, original bigint, amount_minor bigint",
     order=35,
 )
-INSERT_DUPLICATES = declare_insert(
-    "duplicates", _ENVIRONMENT, columns="ledger bigint, key hex, payment bigint", order=40
+INSERT_DUPLICATES = register_write(
+    Write(
+        name="insert_duplicates",
+        schema=_ENVIRONMENT,
+        sqlite=(
+            "INSERT INTO duplicate_keys (ledger, segment, key, payment)"
+            " VALUES (?1, keep_key(unhex(?2)), unhex(?2), ?3)"
+        ),
+        postgres=(
+            "INSERT INTO duplicates (ledger, key, payment)"
+            " SELECT * FROM unnest($1::bigint[], $2::bytea[], $3::bigint[])"
+        ),
+        types=("bigint", "hex", "bigint"),
+        order=40,
+    )
 )
 INSERT_ACCOUNTS = declare_insert(
     "accounts",

@@ -189,15 +189,18 @@ def declare_query(
     *,
     columns: str,
     text: str,
+    sqlite_text: str = "",
     set_columns: str = "",
     may_scan: str = "",
 ) -> Query:
-    """Declare a SELECT written once for both databases.
+    """Declare a SELECT written once for both databases, or in `sqlite_text` for SQLite anew.
 
     `columns` names the columns of `text` that make the rows of the JSON document, `set_columns`
     (`name type, …`) the rows that replace `{input}`; `$1…` are scalar values, which come first.
     """
     sqlite, postgres, set_types = _expand_set(text, set_columns)
+    if sqlite_text:
+        sqlite, _, _ = _expand_set(sqlite_text, set_columns)
     query = Query(
         name=name,
         schema=schema,

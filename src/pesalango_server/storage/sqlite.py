@@ -17,6 +17,7 @@ from pesalango_server.storage.database import (
     StorageUnavailable,
     Write,
 )
+from pesalango_server.storage.segments import KeySegments, has_segments
 
 VERSION_MIN = 3_051_003
 """3.7.0 to 3.51.2 can corrupt a database when a WAL is reset while another process reads."""
@@ -109,13 +110,26 @@ class SqliteWriter:
         self, path: Path | str, *, vfs: str | None = None, pragmas: Sequence[str] = ()
     ) -> None:
         self._path, self._vfs, self._pragmas = path, vfs, pragmas
-        self._connection = open_writer(path, vfs=vfs, pragmas=pragmas)
+        self._open()
+
+    def _open(self) -> None:
+        self._connection = open_writer(self._path, vfs=self._vfs, pragmas=self._pragmas)
         self._cursor = self._connection.cursor()
+        self._segments: KeySegments | None = None
+        try:
+            if has_segments(self._connection):
+                self._segments = KeySegments(self._connection)
+        except apsw.Error as error:
+            reason = explain(error, self._connection)
+            self.close()
+            raise StorageUnavailable(f"cannot read the database {self._path}: {reason}") from error
 
     def begin(self, reads: Sequence[Read]) -> list[bytes]:
         """See `Writer.begin`."""
         try:
             self._cursor.execute("BEGIN IMMEDIATE")
+            if self._segments is not None:
+                self._segments.refresh()
         except apsw.Error as error:
             raise self._unavailable(error) from error
         return self.read(reads)
@@ -131,10 +145,14 @@ class SqliteWriter:
 
     def commit(self, writes: Sequence[tuple[Write, Sequence[Row]]]) -> None:
         """See `Writer.commit`."""
-        cursor = self._cursor
+        cursor, segments = self._cursor, self._segments
+        closes = False
         try:
             for write, rows in writes:
                 cursor.executemany(write.sqlite, rows)
+            if segments is not None and segments.is_full:
+                closes = True
+                segments.begin_next(cursor)
         except (apsw.ConstraintError, apsw.SQLError, apsw.MismatchError, TypeError) as error:
             raise StatementRejected(f"{error}") from error
         except apsw.Error as error:
@@ -150,6 +168,8 @@ class SqliteWriter:
                 raise self._unavailable(error) from error
             reason = explain(error, self._connection)
             raise CommitUnknown(f"the disk failed while committing: {reason}") from error
+        if closes and segments is not None:
+            segments.go_on()
 
     def _unavailable(self, error: apsw.Error) -> StorageUnavailable:
         reason = explain(error, self._connection)
@@ -180,8 +200,7 @@ class SqliteWriter:
     def reconnect(self) -> None:
         """See `Writer.reconnect`."""
         self.close()
-        self._connection = open_writer(self._path, vfs=self._vfs, pragmas=self._pragmas)
-        self._cursor = self._connection.cursor()
+        self._open()
         # Where the disk is full the log may hold all the room that is left: once it is copied into
         # the database, the next batches begin it anew.
         with contextlib.suppress(apsw.Error):

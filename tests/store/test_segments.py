@@ -1,0 +1,182 @@
+"""Keys against second payments on SQLite: found in every segment, whatever became of the filters."""
+
+from collections.abc import Callable
+
+import msgspec
+import pytest
+
+from pesalango_server.gateway.operations.query_transaction_status import FIND_QUERIED_BY_KEY
+from pesalango_server.kernel.message import PaymentOutcome
+from pesalango_server.ledger.statuses import State, Status
+from pesalango_server.payments.commands import TakePayment
+from pesalango_server.storage import segments
+from pesalango_server.storage.address import open_database_reader
+from pesalango_server.storage.database import Read
+from pesalango_server.storage.migrations import migrate
+from tests.store.engine_fixture import PAYER, Rig, make_c2b
+
+PAYMENTS = 50
+SEGMENT_KEYS = 4
+
+REFUSED = PaymentOutcome(0, State.NONE, Status.DUPLICATE)
+
+
+@pytest.fixture(autouse=True)
+def _have_small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(segments, "SEGMENT_KEYS", SEGMENT_KEYS)
+    monkeypatch.setattr(segments, "SEGMENTS_PER_FILTER", 3)
+
+
+def make_payment(number: int) -> TakePayment:
+    return make_c2b(reference=f"reference {number}", msisdn=PAYER, amount_minor=1)
+
+
+def pay(rig: Rig, count: int = PAYMENTS, first: int = 0) -> list[int]:
+    """Ids of payments one after another, each of which is a first one."""
+    outcomes = [rig.pay(make_payment(number)) for number in range(first, first + count)]
+    assert {outcome.state for outcome in outcomes} == {State.COMPLETED}
+    return [outcome.payment for outcome in outcomes]
+
+
+def require_all_refused(rig: Rig, count: int = PAYMENTS) -> None:
+    """Alone, and all in one batch."""
+    commands = [make_payment(number) for number in range(count)]
+    assert [rig.pay(command) for command in commands] == [REFUSED] * count
+    assert rig.run(*commands) == [REFUSED] * count
+
+
+def restart(rig: Rig) -> None:
+    rig.engine.writer.close()
+    rig.engine = rig.make_engine()
+
+
+def test_a_key_is_known_in_every_segment(sqlite_rig: Rig) -> None:
+    paid = pay(sqlite_rig)
+
+    require_all_refused(sqlite_rig)
+    (fullest,), *_ = sqlite_rig.sql(
+        "SELECT count(*) FROM duplicate_keys GROUP BY segment ORDER BY 1 DESC"
+    )
+    ((segment_count,),) = sqlite_rig.sql("SELECT count(*) FROM duplicate_segments")
+    assert fullest == SEGMENT_KEYS
+    assert segment_count > PAYMENTS / SEGMENT_KEYS
+    assert sqlite_rig.sql("SELECT payment FROM duplicates WHERE payment > 0 ORDER BY payment") == [
+        (payment,) for payment in paid
+    ]
+
+
+def test_a_query_finds_a_key_in_every_segment(sqlite_rig: Rig) -> None:
+    paid = pay(sqlite_rig)
+
+    reader = open_database_reader(sqlite_rig.address)
+    keys = [(1, make_payment(number).duplicate_key) for number in range(PAYMENTS)]
+    found = [
+        msgspec.json.decode(reader.read(Read(FIND_QUERIED_BY_KEY, rows=[row]))) for row in keys
+    ]
+    reader.close()
+
+    assert found == [[[payment]] for payment in paid]
+
+
+def test_a_key_that_is_sent_again_in_another_market_is_new_there(sqlite_rig: Rig) -> None:
+    assert sqlite_rig.open_ledger(market="vodacomDRC") == 2
+    pay(sqlite_rig)
+
+    there = msgspec.structs.replace(make_payment(0), ledger=2)
+    assert sqlite_rig.pay(there).state == State.COMPLETED
+    assert sqlite_rig.pay(there) == REFUSED
+
+
+def forget(rig: Rig) -> None:
+    rig.sql("DELETE FROM duplicate_filters")
+
+
+def forget_the_first(rig: Rig) -> None:
+    rig.sql("DELETE FROM duplicate_filters WHERE first_segment = 0")
+
+
+def empty(rig: Rig) -> None:
+    rig.sql("UPDATE duplicate_filters SET bits = zeroblob(length(bits))")
+
+
+def empty_with_digest(rig: Rig) -> None:
+    """As one that another way of hashing made: whole, and denying what it holds."""
+    for first, bits in rig.sql("SELECT first_segment, bits FROM duplicate_filters"):
+        denying = bits[:8] + bytes(len(bits) - 8)
+        digest = segments._digest(denying).hex()
+        rig.sql(
+            f"UPDATE duplicate_filters SET bits = X'{denying.hex()}', digest = X'{digest}'"
+            f" WHERE first_segment = {first}"
+        )
+
+
+def cut(rig: Rig) -> None:
+    rig.sql("UPDATE duplicate_filters SET bits = X'00'")
+
+
+def leave(rig: Rig) -> None:
+    """Nothing is amiss."""
+
+
+@pytest.mark.parametrize("damage", [leave, forget, forget_the_first, empty, empty_with_digest, cut])
+def test_whatever_becomes_of_filters_no_key_is_forgotten(
+    sqlite_rig: Rig, damage: Callable[[Rig], None]
+) -> None:
+    pay(sqlite_rig)
+    sqlite_rig.engine.writer.close()
+    sound = sqlite_rig.sql("SELECT first_segment, last_segment FROM duplicate_filters ORDER BY 1")
+    damage(sqlite_rig)
+    sqlite_rig.engine = sqlite_rig.make_engine()
+
+    require_all_refused(sqlite_rig)
+    pay(sqlite_rig, 20, PAYMENTS)
+    restart(sqlite_rig)
+    require_all_refused(sqlite_rig, PAYMENTS + 20)
+    kept = sqlite_rig.sql("SELECT first_segment, last_segment FROM duplicate_filters ORDER BY 1")
+    assert kept[: len(sound) - 1] == sound[:-1]
+
+
+def test_filters_that_affirm_everything_refuse_nobody(
+    sqlite_rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(segments, "FALSE_POSITIVES", 0.99)
+    restart(sqlite_rig)
+
+    pay(sqlite_rig)
+    require_all_refused(sqlite_rig)
+
+
+def test_what_somebody_else_has_written_is_known(sqlite_rig: Rig) -> None:
+    other = sqlite_rig.make_engine()
+    mine, sqlite_rig.engine = sqlite_rig.engine, other
+    pay(sqlite_rig)
+    sqlite_rig.engine = mine
+
+    require_all_refused(sqlite_rig)
+    pay(sqlite_rig, 20, PAYMENTS)
+    sqlite_rig.engine = other
+    require_all_refused(sqlite_rig, PAYMENTS + 20)
+
+
+def test_keys_from_before_there_were_segments_are_known(sqlite_rig: Rig) -> None:
+    pay(sqlite_rig)
+    sqlite_rig.engine.writer.close()
+    for statement in (
+        "CREATE TABLE earlier (ledger INTEGER, key BLOB, payment INTEGER, PRIMARY KEY (ledger, key))",
+        "INSERT INTO earlier SELECT ledger, key, payment FROM duplicates",
+        "DROP VIEW duplicates",
+        "DROP TABLE duplicate_keys",
+        "DROP TABLE duplicate_segments",
+        "DROP TABLE duplicate_filters",
+        "ALTER TABLE earlier RENAME TO duplicates",
+        "DELETE FROM schema_migrations WHERE name LIKE '%duplicate_segments'",
+    ):
+        sqlite_rig.sql(statement)
+
+    assert migrate(sqlite_rig.address) == ["environment/0003_duplicate_segments"]
+    sqlite_rig.engine = sqlite_rig.make_engine()
+
+    require_all_refused(sqlite_rig)
+    pay(sqlite_rig, 20, PAYMENTS)
+    restart(sqlite_rig)
+    require_all_refused(sqlite_rig, PAYMENTS + 20)
