@@ -26,7 +26,6 @@ from pesalango_server.storage.database import (
     declare_insert,
 )
 from pesalango_server.storage.postgres import PostgresWriter
-from pesalango_server.storage.segments import KeySegments
 from pesalango_server.storage.snapshot import open_snapshot_reader
 from tests.store.postgres_fixture import PostgresServer
 
@@ -60,7 +59,6 @@ def sqlite_databases(sqlite_template: Path) -> Iterator[dict[Schema, apsw.Connec
         )
         for schema, name in DATABASE_OF.items()
     }
-    KeySegments(connections[Schema.ENVIRONMENT])
     yield connections
     for connection in connections.values():
         connection.close()

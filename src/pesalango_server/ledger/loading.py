@@ -53,7 +53,7 @@ class LoadPlan:
 
     def duplicate(self, ledger: int, key: str) -> None:
         """Whether a key was used before."""
-        self._add(store.LOAD_DUPLICATES, (ledger, key, key))
+        self._add(store.LOAD_DUPLICATES, (ledger, key))
 
     def customer(self, ledger: int, msisdn: str) -> None:
         """The customer with a number, and the wallet."""

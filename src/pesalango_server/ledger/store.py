@@ -74,21 +74,25 @@ FIND_LAST_LEDGER = declare_query(
     may_scan="one row, from the end of the primary key",
 )
 
-# `storage/segments.py` says where a key is on SQLite; readers find it through a view.
-LOAD_DUPLICATES = declare_query(
-    "load_duplicates",
-    _ENVIRONMENT,
-    columns="ledger, key, payment",
-    text=(
-        "SELECT d.ledger AS ledger, input.name AS key, d.payment AS payment FROM {input}"
-        " CROSS JOIN duplicates AS d WHERE d.ledger = input.ledger AND d.key = input.key"
-    ),
-    sqlite_text=(
-        "SELECT d.ledger AS ledger, input.name AS key, d.payment AS payment FROM {input}"
-        " CROSS JOIN duplicate_keys AS d WHERE d.ledger = input.ledger AND d.key = input.key"
-        " AND d.segment = segment_of(input.ledger, input.key)"
-    ),
-    set_columns="ledger bigint, key hex, name text",
+LOAD_DUPLICATES = register_query(
+    Query(
+        name="load_duplicates",
+        schema=_ENVIRONMENT,
+        sqlite=(
+            "SELECT json_group_array(json_array(d.ledger, lower(hex(d.key)), d.payment))"
+            " FROM json_each(?1) AS input CROSS JOIN duplicate_keys AS d"
+            " WHERE d.ledger = input.value ->> 0 AND d.key = unhex(input.value ->> 1)"
+            " AND d.segment = input.value ->> 2"
+        ),
+        postgres=(
+            "SELECT coalesce(json_agg(json_build_array(d.ledger, encode(d.key, 'hex'), d.payment)),"
+            " '[]'::json)::text FROM unnest($1::bigint[], $2::bytea[]) AS input(ledger, key)"
+            " CROSS JOIN duplicates AS d WHERE d.ledger = input.ledger AND d.key = input.key"
+        ),
+        set_types=("bigint", "hex"),
+        may_scan="",
+        seeks_keys=True,
+    )
 )
 
 LOAD_CUSTOMERS = declare_query(
@@ -366,8 +370,8 @@ INSERT_DUPLICATES = register_write(
         name="insert_duplicates",
         schema=_ENVIRONMENT,
         sqlite=(
-            "INSERT INTO duplicate_keys (ledger, segment, key, payment)"
-            " VALUES (?1, keep_key(unhex(?2)), unhex(?2), ?3)"
+            "INSERT INTO duplicate_keys (ledger, key, payment, segment)"
+            " VALUES (?1, unhex(?2), ?3, ?4)"
         ),
         postgres=(
             "INSERT INTO duplicates (ledger, key, payment)"
@@ -375,6 +379,7 @@ INSERT_DUPLICATES = register_write(
         ),
         types=("bigint", "hex", "bigint"),
         order=40,
+        keeps_keys=True,
     )
 )
 INSERT_ACCOUNTS = declare_insert(

@@ -41,7 +41,11 @@ class Schema(StrEnum):
 
 
 class Query(msgspec.Struct, frozen=True, eq=False):
-    """A named SELECT in both dialects; `may_scan` excuses it from the plan test, with a reason."""
+    """A named SELECT in both dialects; `may_scan` excuses it from the plan test, with a reason.
+
+    One that `seeks_keys` is for the writer: the rows of its set begin with a ledger and a key
+    against second payments, and on SQLite they end with the key's segment (`segments`).
+    """
 
     name: str
     schema: Schema
@@ -49,6 +53,7 @@ class Query(msgspec.Struct, frozen=True, eq=False):
     postgres: str
     set_types: tuple[str, ...]
     may_scan: str
+    seeks_keys: bool = False
 
 
 class Write(msgspec.Struct, frozen=True, eq=False):
@@ -57,7 +62,8 @@ class Write(msgspec.Struct, frozen=True, eq=False):
     `order` is its place among the writes of a batch, so that both databases do the same. The first
     `key_columns` values of a row say which row of the table it changes: of two rows of a batch with
     equal ones only the later is written, because a database that changes a set at once would take
-    either. 0 where every row is one of its own.
+    either. 0 where every row is one of its own. One that `keeps_keys` writes keys against second
+    payments: its rows begin with a ledger and a key, and on SQLite they end with the key's segment.
     """
 
     name: str
@@ -67,6 +73,7 @@ class Write(msgspec.Struct, frozen=True, eq=False):
     types: tuple[str, ...]
     order: int
     key_columns: int = 0
+    keeps_keys: bool = False
 
 
 class Scan(msgspec.Struct, frozen=True, eq=False):
@@ -189,18 +196,15 @@ def declare_query(
     *,
     columns: str,
     text: str,
-    sqlite_text: str = "",
     set_columns: str = "",
     may_scan: str = "",
 ) -> Query:
-    """Declare a SELECT written once for both databases, or in `sqlite_text` for SQLite anew.
+    """Declare a SELECT written once for both databases.
 
     `columns` names the columns of `text` that make the rows of the JSON document, `set_columns`
     (`name type, …`) the rows that replace `{input}`; `$1…` are scalar values, which come first.
     """
     sqlite, postgres, set_types = _expand_set(text, set_columns)
-    if sqlite_text:
-        sqlite, _, _ = _expand_set(sqlite_text, set_columns)
     query = Query(
         name=name,
         schema=schema,

@@ -16,13 +16,14 @@ PostgreSQL, which may have several writers, has one index.
 """
 
 import contextlib
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Sequence
 from hashlib import blake2b
 from typing import cast
 
 import apsw
 from rbloom import Bloom
+
+from pesalango_server.storage.database import Row
 
 SEGMENT_KEYS = 262_144
 SEGMENTS_PER_FILTER = 8
@@ -31,11 +32,13 @@ FALSE_POSITIVES = 0.001
 _CANARIES = tuple(range(-8, 0))
 """Numbers that every filter holds: one that denies them was made by another way of hashing."""
 
-_to_number: Callable[[bytes], int] = partial(int.from_bytes, byteorder="big", signed=True)
+_HALF = 1 << 127
+"""A filter takes numbers from -2¹²⁷ on."""
 
 _FIND = (
     "SELECT d.segment FROM duplicate_segments AS s CROSS JOIN duplicate_keys AS d"
-    " WHERE s.segment BETWEEN ?1 AND ?2 AND d.ledger = ?3 AND d.segment = s.segment AND d.key = ?4"
+    " WHERE s.segment BETWEEN ?1 AND ?2 AND d.ledger = ?3 AND d.segment = s.segment"
+    " AND d.key = unhex(?4)"
 )
 _KEYS = (
     " FROM ledgers AS l CROSS JOIN duplicate_keys AS d WHERE d.ledger = l.ledger AND d.segment = ?1"
@@ -77,21 +80,15 @@ class _Filter:
 class KeySegments:
     """Where each key of one database is; for the connection that writes there.
 
-    Two functions are made for its SQL: `segment_of(ledger, key)` is the only segment where a key can
-    be, and `keep_key(key)` the segment that a new one is written to. A transaction that is rolled
-    back leaves keys in the filter which nobody has: they cost a look.
+    Keys are 32 hexadecimal digits. A transaction that is rolled back leaves keys in a filter which
+    nobody has: they cost a look.
     """
 
     def __init__(self, connection: apsw.Connection) -> None:
         """Learn what is there. Raises `apsw.Error`."""
         self._connection = connection
-        # Asked in the middle of another statement, which has a cursor of its own.
-        self._finding = connection.cursor()
         self._version = self._read_version()
         self._learn_all()
-        # apsw types functions of any number of values alone.
-        connection.create_scalar_function("segment_of", self._find, 2)  # type: ignore[arg-type]
-        connection.create_scalar_function("keep_key", self._keep, 1)  # type: ignore[arg-type]
 
     def refresh(self) -> None:
         """Learn anew what another connection has written, if one has. Raises `apsw.Error`."""
@@ -99,6 +96,38 @@ class KeySegments:
         if version != self._version:
             self._learn_all()
             self._version = version
+
+    def seek(self, rows: Sequence[Row]) -> list[Row]:
+        """Of rows that begin with a ledger and a key, those whose key may be known.
+
+        Each with the only segment where it can be. Raises `apsw.Error`.
+        """
+        blooms = [each.bloom for each in self._filters]
+        found: list[Row] = []
+        for row in rows:
+            number = int(row[1], 16) - _HALF
+            for bloom in blooms:
+                if number in bloom:
+                    found.append((*row, self._find(row[0], row[1], number)))
+                    break
+        return found
+
+    def _find(self, ledger: int, key: str, number: int) -> int:
+        """The closed segment that has a key, else the last one, which may have it."""
+        for each in self._filters:
+            if number in each.bloom:
+                found = self._connection.execute(_FIND, (each.first, each.last, ledger, key))
+                for (segment,) in found.fetchall():
+                    return int(str(segment))
+        return self._current
+
+    def keep(self, rows: Sequence[Row]) -> list[Row]:
+        """Rows to write that begin with a ledger and a key, each with the segment to write to."""
+        add, current = self._filters[-1].bloom.add, self._current
+        for row in rows:
+            add(int(row[1], 16) - _HALF)
+        self._kept += len(rows)
+        return [(*row, current) for row in rows]
 
     @property
     def is_full(self) -> bool:
@@ -114,25 +143,7 @@ class KeySegments:
         """Write to the segment that `begin_next` has begun, which is committed."""
         self._current += 1
         self._kept = 0
-        self._add = self._find_filter(self._current).bloom.add
-
-    # --- asked by SQL ----------------------------------------------------------------------------
-
-    def _find(self, ledger: int, key: bytes) -> int:
-        number = _to_number(key)
-        for each in self._filters:
-            if number in each.bloom:
-                found = self._finding.execute(
-                    _FIND, (each.first, each.last, ledger, key)
-                ).fetchall()
-                if found:
-                    return int(str(found[0][0]))
-        return self._current
-
-    def _keep(self, key: bytes) -> int:
-        self._add(_to_number(key))
-        self._kept += 1
-        return self._current
+        self._find_filter(self._current)
 
     # --- learned at the start --------------------------------------------------------------------
 
@@ -142,7 +153,6 @@ class KeySegments:
         self._load_filters()
         self._learn_closed()
         self._kept = self._learn(self._current)
-        self._add = self._filters[-1].bloom.add
 
     def _load_filters(self) -> None:
         """Those of the closed segments, from the first on, as far as they can be trusted."""
@@ -180,7 +190,8 @@ class KeySegments:
         """Have the segment's keys in a filter; how many they are."""
         keys = self._ask_number(_COUNT_KEYS, segment)
         bloom = self._find_filter(segment, keys).bloom
-        bloom.update(_to_number(key) for (key,) in self._connection.execute(_LIST_KEYS, (segment,)))
+        listed = self._connection.execute(_LIST_KEYS, (segment,))
+        bloom.update(int.from_bytes(cast(bytes, key)) - _HALF for (key,) in listed)
         return keys
 
     def _find_filter(self, segment: int, keys: int = 0) -> _Filter:

@@ -137,11 +137,20 @@ class SqliteWriter:
     def read(self, reads: Sequence[Read]) -> list[bytes]:
         """See `Writer.read`."""
         try:
-            return [run_read(self._cursor, read) for read in reads]
+            return [self._run(read) for read in reads]
         except apsw.SQLError as error:
             raise StatementRejected(str(error)) from error
         except apsw.Error as error:
             raise StorageUnavailable(f"the database cannot be read: {error}") from error
+
+    def _run(self, read: Read) -> bytes:
+        rows, segments = read.rows, self._segments
+        if read.query.seeks_keys and rows is not None and segments is not None:
+            rows = segments.seek(rows)
+            if not rows:
+                return b"[]"
+            read = Read(read.query, read.values, rows)
+        return run_read(self._cursor, read)
 
     def commit(self, writes: Sequence[tuple[Write, Sequence[Row]]]) -> None:
         """See `Writer.commit`."""
@@ -149,7 +158,8 @@ class SqliteWriter:
         closes = False
         try:
             for write, rows in writes:
-                cursor.executemany(write.sqlite, rows)
+                keeper = segments if write.keeps_keys else None
+                cursor.executemany(write.sqlite, rows if keeper is None else keeper.keep(rows))
             if segments is not None and segments.is_full:
                 closes = True
                 segments.begin_next(cursor)
