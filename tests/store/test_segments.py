@@ -1,6 +1,7 @@
 """Keys against second payments on SQLite: found in every segment, whatever became of the filters."""
 
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 import pytest
@@ -10,8 +11,8 @@ from pesalango_server.kernel.message import PaymentOutcome
 from pesalango_server.ledger.statuses import State, Status
 from pesalango_server.payments.commands import TakePayment
 from pesalango_server.storage import segments
-from pesalango_server.storage.address import open_database_reader
-from pesalango_server.storage.database import Read
+from pesalango_server.storage.address import make_reader_opener, open_database_reader
+from pesalango_server.storage.database import Read, Reader
 from pesalango_server.storage.migrations import migrate
 from tests.store.engine_fixture import PAYER, Rig, make_c2b
 
@@ -65,17 +66,27 @@ def test_a_key_is_known_in_every_segment(sqlite_rig: Rig) -> None:
     ]
 
 
+def ask(reader: Reader, number: int) -> Any:
+    """What a status query by reference finds first: rows of one payment's id."""
+    row = (1, make_payment(number).duplicate_key)
+    return msgspec.json.decode(reader.read(Read(FIND_QUERIED_BY_KEY, rows=[row])))
+
+
 def test_a_query_finds_a_key_in_every_segment(sqlite_rig: Rig) -> None:
-    paid = pay(sqlite_rig)
+    open_reader = make_reader_opener(sqlite_rig.address)
+    first, second = open_reader(), open_reader()
+    assert ask(first, 0) == []
 
-    reader = open_database_reader(sqlite_rig.address)
-    keys = [(1, make_payment(number).duplicate_key) for number in range(PAYMENTS)]
-    found = [
-        msgspec.json.decode(reader.read(Read(FIND_QUERIED_BY_KEY, rows=[row]))) for row in keys
-    ]
-    reader.close()
+    paid = []
+    for number in range(PAYMENTS):
+        paid += pay(sqlite_rig, 1, number)
+        assert ask(first, number) == [[paid[-1]]]
+        assert ask(second, number // 2) == [[paid[number // 2]]]
+        assert ask(second, number + 1) == []
+    assert [ask(first, number) for number in range(PAYMENTS)] == [[[payment]] for payment in paid]
 
-    assert found == [[[payment]] for payment in paid]
+    first.close()
+    second.close()
 
 
 def test_a_key_that_is_sent_again_in_another_market_is_new_there(sqlite_rig: Rig) -> None:
@@ -122,10 +133,13 @@ def leave(rig: Rig) -> None:
 def test_whatever_becomes_of_filters_no_key_is_forgotten(
     sqlite_rig: Rig, damage: Callable[[Rig], None]
 ) -> None:
-    pay(sqlite_rig)
+    paid = pay(sqlite_rig)
     sqlite_rig.engine.writer.close()
     sound = sqlite_rig.sql("SELECT first_segment, last_segment FROM duplicate_filters ORDER BY 1")
     damage(sqlite_rig)
+    reader = open_database_reader(sqlite_rig.address)
+    assert [ask(reader, number) for number in range(PAYMENTS)] == [[[payment]] for payment in paid]
+    reader.close()
     sqlite_rig.engine = sqlite_rig.make_engine()
 
     require_all_refused(sqlite_rig)

@@ -7,6 +7,7 @@ from pesalango_server.storage.database import (
     Write,
     declare_delete,
     declare_insert,
+    declare_key_query,
     declare_query,
     declare_update,
     register_query,
@@ -74,25 +75,8 @@ FIND_LAST_LEDGER = declare_query(
     may_scan="one row, from the end of the primary key",
 )
 
-LOAD_DUPLICATES = register_query(
-    Query(
-        name="load_duplicates",
-        schema=_ENVIRONMENT,
-        sqlite=(
-            "SELECT json_group_array(json_array(d.ledger, lower(hex(d.key)), d.payment))"
-            " FROM json_each(?1) AS input CROSS JOIN duplicate_keys AS d"
-            " WHERE d.ledger = input.value ->> 0 AND d.key = unhex(input.value ->> 1)"
-            " AND d.segment = input.value ->> 2"
-        ),
-        postgres=(
-            "SELECT coalesce(json_agg(json_build_array(d.ledger, encode(d.key, 'hex'), d.payment)),"
-            " '[]'::json)::text FROM unnest($1::bigint[], $2::bytea[]) AS input(ledger, key)"
-            " CROSS JOIN duplicates AS d WHERE d.ledger = input.ledger AND d.key = input.key"
-        ),
-        set_types=("bigint", "hex"),
-        may_scan="",
-        seeks_keys=True,
-    )
+LOAD_DUPLICATES = declare_key_query(
+    "load_duplicates", _ENVIRONMENT, columns="ledger, encode(key, 'hex'), payment"
 )
 
 LOAD_CUSTOMERS = declare_query(

@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable
 from typing import NoReturn
 
 import structlog
@@ -25,8 +24,8 @@ from pesalango_server.main.faces import Faces
 from pesalango_server.main.interpreter import settle_garbage_collector, shorten_turns
 from pesalango_server.main.plan import WorkerPlan, receive_plan
 from pesalango_server.main.renewals import follow_renewals
-from pesalango_server.storage.address import DatabaseAddress, open_database_reader
-from pesalango_server.storage.database import Reader, StorageError, StorageUnavailable
+from pesalango_server.storage.address import make_reader_opener
+from pesalango_server.storage.database import StorageError, StorageUnavailable
 from pesalango_server.storage.pool import ReaderPool
 from pesalango_server.telemetry import Metrics, NowAndThen, configure_logging
 
@@ -76,7 +75,7 @@ class Worker:
             self._links[name] = link
         pools = {
             name: ReaderPool(
-                _opener(address),
+                make_reader_opener(address),
                 readers_max=settings.readers_max,
                 waiting_max=settings.reads_waiting_max,
             )
@@ -157,10 +156,6 @@ class Worker:
         for link in self._links.values():
             link.on_lost = None
             link.close()
-
-
-def _opener(address: DatabaseAddress) -> Callable[[], Reader]:
-    return lambda: open_database_reader(address)
 
 
 def run_worker(plan: WorkerPlan, clock: Clock) -> None:

@@ -4,11 +4,14 @@ PostgreSQL's driver is loaded where it is first needed: loading it takes a third
 which a server on SQLite starts.
 """
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
 from pesalango_server.storage.database import Reader, StorageUnavailable, Writer
+from pesalango_server.storage.segments import ClosedSegments
 from pesalango_server.storage.sqlite import SqliteReader, SqliteWriter
 
 DATABASES = ("platform", "sandbox", "openapi")
@@ -63,11 +66,16 @@ def open_database_writer(address: DatabaseAddress, *, lock_timeout_ms: int = 5_0
 
 def open_database_reader(address: DatabaseAddress) -> Reader:
     """A reader of a worker. Raises `StorageUnavailable`."""
+    return make_reader_opener(address)()
+
+
+def make_reader_opener(address: DatabaseAddress) -> Callable[[], Reader]:
+    """What opens readers that share what is costly to learn. It raises `StorageUnavailable`."""
     if address.dialect == "sqlite":
-        return SqliteReader(address.path)
+        return partial(SqliteReader, address.path, ClosedSegments())
     from pesalango_server.storage.postgres import PostgresReader  # noqa: PLC0415 - see above
 
-    return PostgresReader(address.conninfo, schema=address.schema)
+    return partial(PostgresReader, address.conninfo, schema=address.schema)
 
 
 _DURABILITY = {

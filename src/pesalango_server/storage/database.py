@@ -43,8 +43,8 @@ class Schema(StrEnum):
 class Query(msgspec.Struct, frozen=True, eq=False):
     """A named SELECT in both dialects; `may_scan` excuses it from the plan test, with a reason.
 
-    One that `seeks_keys` is for the writer: the rows of its set begin with a ledger and a key
-    against second payments, and on SQLite they end with the key's segment (`segments`).
+    One that `seeks_keys` looks up keys against second payments: the rows of its set are a ledger
+    and a key, and on SQLite a segment where the key may be (see `segments`).
     """
 
     name: str
@@ -217,6 +217,36 @@ def declare_query(
         may_scan=may_scan,
     )
     return register_query(query)
+
+
+def declare_key_query(name: str, schema: Schema, *, columns: str) -> Query:
+    """Declare a SELECT of rows of `duplicates` by ledger and key, which the rows of its set are.
+
+    `columns` of the table make the rows of the JSON document. See `Query.seeks_keys`.
+    """
+    found = "SELECT d.ledger AS ledger, d.key AS key, d.payment AS payment FROM"
+    where = "WHERE d.ledger = input.ledger AND d.key = input.key"
+    sqlite, _, _ = _expand_set(
+        f"{found} {{input}} CROSS JOIN duplicate_keys AS d {where} AND d.segment = input.segment",
+        "ledger bigint, key hex, segment bigint",
+    )
+    _, postgres, set_types = _expand_set(
+        f"{found} {{input}} CROSS JOIN duplicates AS d {where}", "ledger bigint, key hex"
+    )
+    return register_query(
+        Query(
+            name=name,
+            schema=schema,
+            sqlite=f"SELECT json_group_array(json_array({_to_sqlite(columns)})) FROM ({sqlite})",
+            postgres=(
+                f"SELECT coalesce(json_agg(json_build_array({columns})), '[]'::json)::text"
+                f" FROM ({postgres}) AS found"
+            ),
+            set_types=set_types,
+            may_scan="",
+            seeks_keys=True,
+        )
+    )
 
 
 def declare_scan(name: str, schema: Schema, text: str) -> Scan:

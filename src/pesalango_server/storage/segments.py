@@ -16,6 +16,7 @@ PostgreSQL, which may have several writers, has one index.
 """
 
 import contextlib
+import threading
 from collections.abc import Sequence
 from hashlib import blake2b
 from typing import cast
@@ -45,6 +46,11 @@ _KEYS = (
 )
 _LIST_KEYS = f"SELECT d.key{_KEYS}"
 _COUNT_KEYS = f"SELECT count(*){_KEYS}"
+_CURRENT = "SELECT max(segment) FROM duplicate_segments"
+_LIST_FILTERS = (
+    "SELECT first_segment, last_segment, digest, bits FROM duplicate_filters"
+    " WHERE first_segment >= ?1 AND last_segment < ?2 ORDER BY first_segment"
+)
 _KEEP_FILTER = (
     "INSERT INTO duplicate_filters VALUES (?1, ?2, ?3, ?4) ON CONFLICT (first_segment)"
     " DO UPDATE SET last_segment = ?2, digest = ?3, bits = ?4"
@@ -78,7 +84,7 @@ class _Filter:
 
 
 class KeySegments:
-    """Where each key of one database is; for the connection that writes there.
+    """Where each key of one database is, for the connection that writes there.
 
     Keys are 32 hexadecimal digits. A transaction that is rolled back leaves keys in a filter which
     nobody has: they cost a look.
@@ -102,24 +108,16 @@ class KeySegments:
 
         Each with the only segment where it can be. Raises `apsw.Error`.
         """
-        blooms = [each.bloom for each in self._filters]
         found: list[Row] = []
         for row in rows:
             number = int(row[1], 16) - _HALF
-            for bloom in blooms:
-                if number in bloom:
-                    found.append((*row, self._find(row[0], row[1], number)))
+            for each in self._filters:
+                if number in each.bloom:
+                    segment = _find(self._connection, self._filters, row, number)
+                    # Nothing closed has it: the last segment may.
+                    found.append((*row, self._current if segment is None else segment))
                     break
         return found
-
-    def _find(self, ledger: int, key: str, number: int) -> int:
-        """The closed segment that has a key, else the last one, which may have it."""
-        for each in self._filters:
-            if number in each.bloom:
-                found = self._connection.execute(_FIND, (each.first, each.last, ledger, key))
-                for (segment,) in found.fetchall():
-                    return int(str(segment))
-        return self._current
 
     def keep(self, rows: Sequence[Row]) -> list[Row]:
         """Rows to write that begin with a ledger and a key, each with the segment to write to."""
@@ -148,33 +146,14 @@ class KeySegments:
     # --- learned at the start --------------------------------------------------------------------
 
     def _learn_all(self) -> None:
-        self._current = self._ask_number("SELECT max(segment) FROM duplicate_segments")
-        self._filters: list[_Filter] = []
-        self._load_filters()
+        self._current = _ask_number(self._connection, _CURRENT)
+        self._filters = _load_filters(self._connection, first=0, end=self._current)
         self._learn_closed()
         self._kept = self._learn(self._current)
 
-    def _load_filters(self) -> None:
-        """Those of the closed segments, from the first on, as far as they can be trusted."""
-        due = 0
-        for first, last, digest, bits in self._connection.execute(
-            "SELECT first_segment, last_segment, digest, bits FROM duplicate_filters"
-            " WHERE last_segment < ? ORDER BY first_segment",
-            (self._current,),
-        ):
-            bloom = (
-                _load(cast(bytes, bits))
-                if first == due and digest == _digest(cast(bytes, bits))
-                else None
-            )
-            if bloom is None:
-                return
-            self._filters.append(_Filter(cast(int, first), cast(int, last), bloom))
-            due = cast(int, last) + 1
-
     def _learn_closed(self) -> None:
         """Make the filters of closed segments that lack one, and keep them."""
-        due = self._filters[-1].last + 1 if self._filters else 0
+        due = _count_covered(self._filters)
         if due == self._current:
             return
         known = len(self._filters) - 1
@@ -188,7 +167,7 @@ class KeySegments:
 
     def _learn(self, segment: int) -> int:
         """Have the segment's keys in a filter; how many they are."""
-        keys = self._ask_number(_COUNT_KEYS, segment)
+        keys = _ask_number(self._connection, _COUNT_KEYS, segment)
         bloom = self._find_filter(segment, keys).bloom
         listed = self._connection.execute(_LIST_KEYS, (segment,))
         bloom.update(int.from_bytes(cast(bytes, key)) - _HALF for (key,) in listed)
@@ -204,11 +183,44 @@ class KeySegments:
 
     def _read_version(self) -> int:
         """Changes with every commit of another connection."""
-        return self._ask_number("PRAGMA data_version")
+        return _ask_number(self._connection, "PRAGMA data_version")
 
-    def _ask_number(self, sql: str, *values: int) -> int:
-        ((number,),) = self._connection.execute(sql, values).fetchall()
-        return int(str(number))
+
+class ClosedSegments:
+    """What all readers of a process know of the closed segments of one database.
+
+    Its filters are loaded when a key is asked for. Several threads may ask at a time.
+    """
+
+    def __init__(self) -> None:
+        self._filters: list[_Filter] = []
+        self._loading = threading.Lock()
+
+    def seek(self, connection: apsw.Connection, rows: Sequence[Row]) -> list[Row]:
+        """Rows that begin with a ledger and a key, with each segment where the key can be.
+
+        A row comes as often as it has such segments. Raises `apsw.Error`.
+        """
+        current = _ask_number(connection, _CURRENT)
+        filters = self._load(connection, current)
+        found: list[Row] = []
+        for row in rows:
+            segment = _find(connection, filters, row, int(row[1], 16) - _HALF)
+            if segment is not None:
+                found.append((*row, segment))
+            else:
+                found += [(*row, each) for each in range(_count_covered(filters), current + 1)]
+        return found
+
+    def _load(self, connection: apsw.Connection, current: int) -> list[_Filter]:
+        if _count_covered(self._filters) < current:
+            with self._loading:
+                known = self._filters
+                if _count_covered(known) < current:
+                    # The last one may serve more segments by now.
+                    first = known[-1].first if known else 0
+                    self._filters = known[:-1] + _load_filters(connection, first=first, end=current)
+        return self._filters
 
 
 def has_segments(connection: apsw.Connection) -> bool:
@@ -218,6 +230,43 @@ def has_segments(connection: apsw.Connection) -> bool:
             "SELECT 1 FROM sqlite_schema WHERE name = 'duplicate_segments'"
         ).fetchall()
     )
+
+
+def _ask_number(connection: apsw.Connection, sql: str, *values: int) -> int:
+    ((number,),) = connection.execute(sql, values).fetchall()
+    return int(str(number))
+
+
+def _count_covered(filters: Sequence[_Filter]) -> int:
+    """How many segments, from the first on, have a filter."""
+    return filters[-1].last + 1 if filters else 0
+
+
+def _find(
+    connection: apsw.Connection, filters: Sequence[_Filter], row: Row, number: int
+) -> int | None:
+    """The segment that has the key of a row, if one that is served by the filters has."""
+    ledger, key, *_ = row
+    for each in filters:
+        if number in each.bloom:
+            found = connection.execute(_FIND, (each.first, each.last, ledger, key)).fetchall()
+            if found:
+                return int(str(found[0][0]))
+    return None
+
+
+def _load_filters(connection: apsw.Connection, *, first: int, end: int) -> list[_Filter]:
+    """Those of the segments from `first` up to `end`, as far as they can be trusted."""
+    filters: list[_Filter] = []
+    due = first
+    for row in connection.execute(_LIST_FILTERS, (first, end)):
+        start, last, digest, bits = cast(tuple[int, int, bytes, bytes], row)
+        bloom = _load(bits) if start == due and digest == _digest(bits) else None
+        if bloom is None:
+            break
+        filters.append(_Filter(start, last, bloom))
+        due = last + 1
+    return filters
 
 
 def _digest(bits: bytes) -> bytes:

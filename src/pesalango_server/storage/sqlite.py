@@ -17,7 +17,7 @@ from pesalango_server.storage.database import (
     StorageUnavailable,
     Write,
 )
-from pesalango_server.storage.segments import KeySegments, has_segments
+from pesalango_server.storage.segments import ClosedSegments, KeySegments, has_segments
 
 VERSION_MIN = 3_051_003
 """3.7.0 to 3.51.2 can corrupt a database when a WAL is reset while another process reads."""
@@ -233,13 +233,17 @@ class SqliteWriter:
 class SqliteReader:
     """See `database.Reader`."""
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(self, path: Path | str, closed: ClosedSegments | None = None) -> None:
         self._connection = open_reader(path)
         self._cursor = self._connection.cursor()
+        self._closed = closed or ClosedSegments()
 
     def read(self, read: Read) -> bytes:
         """See `Reader.read`."""
         try:
+            if read.query.seeks_keys and read.rows is not None:
+                rows = self._closed.seek(self._connection, read.rows)
+                read = Read(read.query, read.values, rows)
             return run_read(self._cursor, read)
         except apsw.Error as error:
             raise StorageUnavailable(f"the database cannot be read: {error}") from error

@@ -23,7 +23,13 @@ from pesalango_server.kernel.invariant import ensure
 from pesalango_server.ledger.loading import parse_products
 from pesalango_server.ledger.model import OperationKind, OrganisationStatus
 from pesalango_server.ledger.statuses import State
-from pesalango_server.storage.database import Read, Reader, Schema, declare_query
+from pesalango_server.storage.database import (
+    Read,
+    Reader,
+    Schema,
+    declare_key_query,
+    declare_query,
+)
 
 STATUS_TEXTS: Final = {
     State.PENDING: "Pending",
@@ -49,15 +55,8 @@ FIND_QUERIED_ORGANISATION: Final = declare_query(
     set_columns="ledger bigint, code text",
 )
 
-FIND_QUERIED_BY_KEY: Final = declare_query(
-    "find_queried_by_key",
-    Schema.ENVIRONMENT,
-    columns="payment",
-    text=(
-        "SELECT d.payment AS payment FROM {input} CROSS JOIN duplicates AS d"
-        " WHERE d.ledger = input.ledger AND d.key = input.key"
-    ),
-    set_columns="ledger bigint, key hex",
+FIND_QUERIED_BY_KEY: Final = declare_key_query(
+    "find_queried_by_key", Schema.ENVIRONMENT, columns="payment"
 )
 
 FIND_QUERIED_PAYMENTS: Final = declare_query(
