@@ -38,8 +38,11 @@ def replay(rig: Rig, recorded: list[Batch]) -> list[list[AnyOutcome]]:
 
 
 def list_tables(rig: Rig) -> list[str]:
+    """On SQLite with the view of the keys in the place of the tables that hold them."""
     rows = rig.sql(
-        "SELECT name FROM sqlite_schema WHERE type = 'table' AND name <> 'schema_migrations'"
+        "SELECT name FROM sqlite_schema WHERE type IN ('table', 'view')"
+        " AND name NOT IN ('schema_migrations', 'duplicate_keys', 'duplicate_segments',"
+        " 'duplicate_filters')"
         if rig.dialect == "sqlite"
         else f"SELECT tablename::text FROM pg_tables WHERE schemaname = '{rig.address.schema}'"
         " AND tablename <> 'schema_migrations'"
