@@ -429,7 +429,7 @@ def test_a_second_payment_for_one_conversation_id_is_found(broken: Books) -> Non
     keys = (
         "duplicate_keys SELECT ledger, 0"
         if broken.rig.dialect == "sqlite"
-        else ("duplicates SELECT ledger")
+        else "duplicates SELECT ledger"
     )
     broken.rig.plant(
         _insert_payment(reference="completed", state=State.FAILED, status=Status(11)),

@@ -18,6 +18,7 @@ from tests.store.engine_fixture import PAYER, Rig, make_c2b
 
 PAYMENTS = 50
 SEGMENT_KEYS = 4
+SEGMENTS_PER_FILTER = 3
 
 REFUSED = PaymentOutcome(0, State.NONE, Status.DUPLICATE)
 
@@ -25,7 +26,7 @@ REFUSED = PaymentOutcome(0, State.NONE, Status.DUPLICATE)
 @pytest.fixture(autouse=True)
 def _have_small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(segments, "SEGMENT_KEYS", SEGMENT_KEYS)
-    monkeypatch.setattr(segments, "SEGMENTS_PER_FILTER", 3)
+    monkeypatch.setattr(segments, "SEGMENTS_PER_FILTER", SEGMENTS_PER_FILTER)
 
 
 def make_payment(number: int) -> TakePayment:
@@ -98,6 +99,11 @@ def test_a_key_that_is_sent_again_in_another_market_is_new_there(sqlite_rig: Rig
     assert sqlite_rig.pay(there) == REFUSED
 
 
+def list_filters(rig: Rig) -> list[Any]:
+    """The first and the last segment of each."""
+    return rig.sql("SELECT first_segment, last_segment FROM duplicate_filters ORDER BY 1")
+
+
 def forget(rig: Rig) -> None:
     rig.sql("DELETE FROM duplicate_filters")
 
@@ -110,15 +116,39 @@ def empty(rig: Rig) -> None:
     rig.sql("UPDATE duplicate_filters SET bits = zeroblob(length(bits))")
 
 
-def empty_with_digest(rig: Rig) -> None:
-    """As one that another way of hashing made: whole, and denying what it holds."""
-    for first, bits in rig.sql("SELECT first_segment, bits FROM duplicate_filters"):
-        denying = bits[:8] + bytes(len(bits) - 8)
-        digest = segments._digest(denying).hex()
-        rig.sql(
-            f"UPDATE duplicate_filters SET bits = X'{denying.hex()}', digest = X'{digest}'"
-            f" WHERE first_segment = {first}"
-        )
+def keep_filter(rig: Rig, first: int, last: int, bits: bytes) -> None:
+    """In the place of the one that begins there, with a digest that is right."""
+    digest = segments._digest(first, last, bits).hex()
+    rig.sql(
+        f"UPDATE duplicate_filters SET last_segment = {last}, bits = X'{bits.hex()}',"
+        f" digest = X'{digest}' WHERE first_segment = {first}"
+    )
+
+
+def make_in_another_way(rig: Rig) -> None:
+    """Whole, and denying what they hold."""
+    for first, last, bits in rig.sql(
+        "SELECT first_segment, last_segment, bits FROM duplicate_filters"
+    ):
+        keep_filter(rig, first, last, bits[:8] + bytes(len(bits) - 8))
+
+
+def put_early_bits_back(rig: Rig) -> None:
+    """The first one says that it serves as many segments as before."""
+    rig.sql(
+        "UPDATE duplicate_filters SET (bits, digest) = (SELECT bits, digest FROM early)"
+        " WHERE first_segment = 0"
+    )
+
+
+def divide(rig: Rig) -> None:
+    """The first three segments are served by three, of which the first is another's."""
+    ((bits,),) = rig.sql("SELECT bits FROM duplicate_filters WHERE first_segment = 0")
+    rig.sql("DELETE FROM duplicate_filters WHERE first_segment = 0")
+    for segment in (0, 1, 2):
+        rig.sql(f"INSERT INTO duplicate_filters VALUES ({segment}, {segment}, X'', X'')")
+        keep_filter(rig, segment, segment, bits)
+    rig.sql("UPDATE duplicate_filters SET digest = X'00' WHERE first_segment = 0")
 
 
 def cut(rig: Rig) -> None:
@@ -129,13 +159,23 @@ def leave(rig: Rig) -> None:
     """Nothing is amiss."""
 
 
-@pytest.mark.parametrize("damage", [leave, forget, forget_the_first, empty, empty_with_digest, cut])
+DAMAGES = (
+    *(leave, forget, forget_the_first, empty, cut),
+    *(make_in_another_way, put_early_bits_back, divide),
+)
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_whatever_becomes_of_filters_no_key_is_forgotten(
     sqlite_rig: Rig, damage: Callable[[Rig], None]
 ) -> None:
-    paid = pay(sqlite_rig)
+    paid = pay(sqlite_rig, SEGMENT_KEYS + 2)
+    sqlite_rig.sql("CREATE TABLE early AS SELECT bits, digest FROM duplicate_filters")
+    paid += pay(sqlite_rig, PAYMENTS - len(paid), len(paid))
     sqlite_rig.engine.writer.close()
-    sound = sqlite_rig.sql("SELECT first_segment, last_segment FROM duplicate_filters ORDER BY 1")
+    sound = list_filters(sqlite_rig)
+    assert len(sound) > 3
+    assert sound[0] == (0, SEGMENTS_PER_FILTER - 1)
     damage(sqlite_rig)
     reader = open_database_reader(sqlite_rig.address)
     assert [ask(reader, number) for number in range(PAYMENTS)] == [[[payment]] for payment in paid]
@@ -146,8 +186,10 @@ def test_whatever_becomes_of_filters_no_key_is_forgotten(
     pay(sqlite_rig, 20, PAYMENTS)
     restart(sqlite_rig)
     require_all_refused(sqlite_rig, PAYMENTS + 20)
-    kept = sqlite_rig.sql("SELECT first_segment, last_segment FROM duplicate_filters ORDER BY 1")
+    kept = list_filters(sqlite_rig)
     assert kept[: len(sound) - 1] == sound[:-1]
+    restart(sqlite_rig)
+    assert list_filters(sqlite_rig) == kept
 
 
 def test_filters_that_affirm_everything_refuse_nobody(
@@ -194,3 +236,16 @@ def test_keys_from_before_there_were_segments_are_known(sqlite_rig: Rig) -> None
     pay(sqlite_rig, 20, PAYMENTS)
     restart(sqlite_rig)
     require_all_refused(sqlite_rig, PAYMENTS + 20)
+
+
+def test_the_audit_finds_a_key_in_two_segments(sqlite_rig: Rig) -> None:
+    paid = pay(sqlite_rig)
+    assert sqlite_rig.audit().violations == []
+    sqlite_rig.audits_at_end = False
+    sqlite_rig.plant(
+        "INSERT INTO duplicate_keys SELECT ledger, segment + 1, key, payment FROM duplicate_keys"
+        f" WHERE payment = {paid[5]}"
+    )
+
+    found = {violation.what for violation in sqlite_rig.audit().violations}
+    assert found == {"one payment has two keys", "one key has two owners"}

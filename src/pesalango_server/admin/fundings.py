@@ -13,22 +13,25 @@ from pesalango_server.admin.contract import Funded
 from pesalango_server.admin.errors import AdminError, ErrorCode
 from pesalango_server.admin.ledgers import Place, name_what_was_done, split_list
 from pesalango_server.kernel.message import Command
-from pesalango_server.storage.database import Schema, declare_query
+from pesalango_server.storage.database import Schema, declare_key_query, declare_query
+
+FIND_FUNDING_KEYS = declare_key_query(
+    "find_funding_keys", Schema.ENVIRONMENT, columns="encode(key, 'hex'), payment"
+)
 
 FIND_FUNDINGS = declare_query(
     "find_fundings",
     Schema.ENVIRONMENT,
-    columns="key, account, amount_minor",
+    columns="id, account, amount_minor",
     text=(
-        "SELECT input.name AS key, t.credit_account AS account, t.amount_minor AS amount_minor"
-        " FROM {input} CROSS JOIN duplicates AS d CROSS JOIN transfers AS t"
-        " WHERE d.ledger = input.ledger AND d.key = input.key"
-        " AND t.ledger = d.ledger AND t.id = d.payment"
+        "SELECT t.id AS id, t.credit_account AS account, t.amount_minor AS amount_minor"
+        " FROM {input} CROSS JOIN transfers AS t WHERE t.ledger = input.ledger AND t.id = input.id"
     ),
-    set_columns="ledger bigint, key hex, name text",
+    set_columns="ledger bigint, id bigint",
 )
 
-_decode_rows = msgspec.json.Decoder(list[tuple[str, int, int]]).decode
+_decode_keys = msgspec.json.Decoder(list[tuple[str, int]]).decode
+_decode_rows = msgspec.json.Decoder(list[tuple[int, int, int]]).decode
 
 
 @dataclass(frozen=True)
@@ -69,10 +72,19 @@ async def fund_wallets(
 async def _count_repeated(
     place: Place, fundings: Sequence[Funding], accounts: Mapping[str, int]
 ) -> int:
-    rows = [(place.ledger, each.key, each.key) for each in fundings]
+    keys = [(place.ledger, each.key) for each in fundings]
+    key_by_id = {
+        transfer: key
+        for key, transfer in _decode_keys(await place.read(FIND_FUNDING_KEYS, rows=keys))
+    }
+    if not key_by_id:
+        return 0
+    ids = [(place.ledger, transfer) for transfer in key_by_id]
     known = {
-        key: (account, amount_minor)
-        for key, account, amount_minor in _decode_rows(await place.read(FIND_FUNDINGS, rows=rows))
+        key_by_id[transfer]: (account, amount_minor)
+        for transfer, account, amount_minor in _decode_rows(
+            await place.read(FIND_FUNDINGS, rows=ids)
+        )
     }
     for each in fundings:
         if known.get(each.key) not in (None, (accounts[each.name], each.amount_minor)):

@@ -176,6 +176,8 @@ class LedgerAudit:
         self._walk_batches()
         self._check_balances()
         self._check_prompts()
+        for first, last in self._each(audit_reads.SCAN_REPEATED_KEYS):
+            self._report(4, "one key has two owners", first, last)
         if self._duplicate_keys is None:
             # With the pepper at hand, each payment's key shows the same without a further sort.
             for first, last in self._each(audit_reads.SCAN_REPEATED_REFERENCES):

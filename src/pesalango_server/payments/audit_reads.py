@@ -121,6 +121,14 @@ SCAN_DUPLICATES = declare_scan(
     "SELECT payment, key FROM duplicates WHERE ledger = $1::bigint ORDER BY payment, key",
 )
 
+# PostgreSQL's index allows none; SQLite's allows one in each of its segments.
+SCAN_REPEATED_KEYS = declare_scan(
+    "scan_repeated_keys",
+    _ENVIRONMENT,
+    "SELECT min(payment), max(payment) FROM duplicates WHERE ledger = $1::bigint"
+    " GROUP BY key HAVING count(*) > 1 ORDER BY min(payment)",
+)
+
 SCAN_REPEATED_REFERENCES = declare_scan(
     "scan_repeated_references",
     _ENVIRONMENT,

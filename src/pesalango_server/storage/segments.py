@@ -11,14 +11,16 @@ a thousand of the others. A filter serves several segments, and is kept in the d
 is closed, in the same commit. Without a filter that can be trusted it is made anew from the keys.
 
 A SQLite database has one writer (a lock file sees to that), so that what it remembers is all there
-is. Should somebody else have written all the same, SQLite says so, and everything is learned again.
-PostgreSQL, which may have several writers, has one index.
+is. Should somebody else have written all the same, SQLite says so under the lock of the next batch,
+and everything is learned again. PostgreSQL, which may have several writers, has one index.
 """
 
 import contextlib
 import threading
 from collections.abc import Sequence
+from functools import cache
 from hashlib import blake2b
+from math import log
 from typing import cast
 
 import apsw
@@ -30,22 +32,33 @@ SEGMENT_KEYS = 262_144
 SEGMENTS_PER_FILTER = 8
 FALSE_POSITIVES = 0.001
 
-_CANARIES = tuple(range(-8, 0))
-"""Numbers that every filter holds: one that denies them was made by another way of hashing."""
-
 _HALF = 1 << 127
 """A filter takes numbers from -2¹²⁷ on."""
+
+
+def _to_number(key: str) -> int:
+    """What stands for a key in a filter."""
+    return int(key, 16) - _HALF
+
+
+_CANARIES = tuple(_to_number(f"{number:032x}") for number in range(8))
+"""Keys that every filter holds: one that denies them was made in another way."""
 
 _FIND = (
     "SELECT d.segment FROM duplicate_segments AS s CROSS JOIN duplicate_keys AS d"
     " WHERE s.segment BETWEEN ?1 AND ?2 AND d.ledger = ?3 AND d.segment = s.segment"
     " AND d.key = unhex(?4)"
 )
+# Ledgers by the index itself, a search for each.
 _KEYS = (
-    " FROM ledgers AS l CROSS JOIN duplicate_keys AS d WHERE d.ledger = l.ledger AND d.segment = ?1"
+    "WITH RECURSIVE found (ledger) AS (SELECT min(ledger) FROM duplicate_keys UNION ALL"
+    " SELECT (SELECT min(d.ledger) FROM duplicate_keys AS d WHERE d.ledger > found.ledger)"
+    " FROM found WHERE ledger IS NOT NULL)"
+    " SELECT {} FROM found CROSS JOIN duplicate_keys AS d"
+    " WHERE d.ledger = found.ledger AND d.segment = ?1"
 )
-_LIST_KEYS = f"SELECT d.key{_KEYS}"
-_COUNT_KEYS = f"SELECT count(*){_KEYS}"
+_LIST_KEYS = _KEYS.format("lower(hex(d.key))")
+_COUNT_KEYS = _KEYS.format("count(*)")
 _CURRENT = "SELECT max(segment) FROM duplicate_segments"
 _LIST_FILTERS = (
     "SELECT first_segment, last_segment, digest, bits FROM duplicate_filters"
@@ -66,41 +79,50 @@ class _Filter:
         self.first, self.last, self.bloom = first, last, bloom
 
     @classmethod
-    def make(cls, first: int, keys: int = 0) -> "_Filter":
+    def make(cls, first: int, keys: int) -> "_Filter":
         """An empty one for a first segment of so many keys, and for those that follow."""
         room = max(keys, SEGMENT_KEYS * SEGMENTS_PER_FILTER)
-        bloom = Bloom(room, FALSE_POSITIVES, hash_func=int)
+        bloom = Bloom(room + len(_CANARIES), FALSE_POSITIVES, hash_func=int)
         bloom.update(_CANARIES)
         return cls(first, first, bloom)
 
     def has_room_for(self, keys: int) -> bool:
         """Whether it may serve one more segment, of so many keys."""
-        return self.bloom.approx_items + keys <= SEGMENT_KEYS * SEGMENTS_PER_FILTER * 1.1
+        bits_per_key = -log(FALSE_POSITIVES) / log(2) ** 2
+        # A batch may take a segment beyond its size, and the number of items is an estimate.
+        return (self.bloom.approx_items + keys) * bits_per_key <= self.bloom.size_in_bits * 1.1
 
     def save(self, cursor: apsw.Cursor) -> None:
         """Keep it in the database, in place of what it was before."""
         bits = self.bloom.save_bytes()
-        cursor.execute(_KEEP_FILTER, (self.first, self.last, _digest(bits), bits)).fetchall()
+        digest = _digest(self.first, self.last, bits)
+        cursor.execute(_KEEP_FILTER, (self.first, self.last, digest, bits)).fetchall()
 
 
 class KeySegments:
     """Where each key of one database is, for the connection that writes there.
 
     Keys are 32 hexadecimal digits. A transaction that is rolled back leaves keys in a filter which
-    nobody has: they cost a look.
+    nobody has, and they count: they cost a look, and a segment is closed a little earlier.
     """
 
     def __init__(self, connection: apsw.Connection) -> None:
-        """Learn what is there. Raises `apsw.Error`."""
+        """Learn what is there, outside any transaction. Raises `apsw.Error`."""
         self._connection = connection
+        # Read first: whoever commits while everything is learned is noticed by the first batch.
         self._version = self._read_version()
-        self._learn_all()
+        self._next: _Filter | None = None
+        self._learn_all(saves=True)
 
     def refresh(self) -> None:
-        """Learn anew what another connection has written, if one has. Raises `apsw.Error`."""
+        """Learn anew what another connection has written, if one has. Raises `apsw.Error`.
+
+        To be called within a writing transaction, where nobody else can write any more.
+        """
         version = self._read_version()
         if version != self._version:
-            self._learn_all()
+            # A failure to save would end the transaction.
+            self._learn_all(saves=False)
             self._version = version
 
     def seek(self, rows: Sequence[Row]) -> list[Row]:
@@ -108,13 +130,14 @@ class KeySegments:
 
         Each with the only segment where it can be. Raises `apsw.Error`.
         """
+        blooms = [each.bloom for each in self._filters]
         found: list[Row] = []
         for row in rows:
-            number = int(row[1], 16) - _HALF
-            for each in self._filters:
-                if number in each.bloom:
-                    segment = _find(self._connection, self._filters, row, number)
-                    # Nothing closed has it: the last segment may.
+            number = _to_number(row[1])
+            for bloom in blooms:
+                if number in bloom:
+                    segment = _find(self._connection, self._filters, row)
+                    # Where no closed segment has it, the last one may.
                     found.append((*row, self._current if segment is None else segment))
                     break
         return found
@@ -123,7 +146,7 @@ class KeySegments:
         """Rows to write that begin with a ledger and a key, each with the segment to write to."""
         add, current = self._filters[-1].bloom.add, self._current
         for row in rows:
-            add(int(row[1], 16) - _HALF)
+            add(_to_number(row[1]))
         self._kept += len(rows)
         return [(*row, current) for row in rows]
 
@@ -134,56 +157,60 @@ class KeySegments:
 
     def begin_next(self, cursor: apsw.Cursor) -> None:
         """Close the last segment, as part of a transaction. Raises `apsw.Error`."""
-        self._filters[-1].save(cursor)
+        last = self._filters[-1]
+        last.save(cursor)
         cursor.execute("INSERT INTO duplicate_segments VALUES (?)", (self._current + 1,)).fetchall()
+        has_room = last.has_room_for(SEGMENT_KEYS)
+        self._next = None if has_room else _Filter.make(self._current + 1, SEGMENT_KEYS)
 
     def go_on(self) -> None:
         """Write to the segment that `begin_next` has begun, which is committed."""
+        if self._next is not None:
+            self._filters.append(self._next)
         self._current += 1
+        self._filters[-1].last = self._current
         self._kept = 0
-        self._find_filter(self._current)
-
-    # --- learned at the start --------------------------------------------------------------------
-
-    def _learn_all(self) -> None:
-        self._current = _ask_number(self._connection, _CURRENT)
-        self._filters = _load_filters(self._connection, first=0, end=self._current)
-        self._learn_closed()
-        self._kept = self._learn(self._current)
-
-    def _learn_closed(self) -> None:
-        """Make the filters of closed segments that lack one, and keep them."""
-        due = _count_covered(self._filters)
-        if due == self._current:
-            return
-        known = len(self._filters) - 1
-        for segment in range(due, self._current):
-            self._learn(segment)
-        # They are as good when they cannot be kept; the next start makes them again.
-        with contextlib.suppress(apsw.Error), self._connection:
-            cursor = self._connection.cursor()
-            for each in self._filters[max(known, 0) :]:
-                each.save(cursor)
-
-    def _learn(self, segment: int) -> int:
-        """Have the segment's keys in a filter; how many they are."""
-        keys = _ask_number(self._connection, _COUNT_KEYS, segment)
-        bloom = self._find_filter(segment, keys).bloom
-        listed = self._connection.execute(_LIST_KEYS, (segment,))
-        bloom.update(int.from_bytes(cast(bytes, key)) - _HALF for (key,) in listed)
-        return keys
-
-    def _find_filter(self, segment: int, keys: int = 0) -> _Filter:
-        """The filter for a segment that follows on those that have one; `keys` if it has many."""
-        room = max(keys, SEGMENT_KEYS)
-        if not self._filters or not self._filters[-1].has_room_for(room):
-            self._filters.append(_Filter.make(segment, keys))
-        self._filters[-1].last = segment
-        return self._filters[-1]
 
     def _read_version(self) -> int:
         """Changes with every commit of another connection."""
         return _ask_number(self._connection, "PRAGMA data_version")
+
+    def _learn_all(self, *, saves: bool) -> None:
+        """Have all keys in filters, and keep those filters that closed segments lacked."""
+        self._current = _ask_number(self._connection, _CURRENT)
+        self._filters = _load_filters(self._connection, first=0, end=self._current)
+        made: list[_Filter] = []
+        for segment in range(_count_covered(self._filters), self._current):
+            self._learn(segment)
+            if self._filters[-1] not in made:
+                made.append(self._filters[-1])
+        if saves and made:
+            # They are as good when they cannot be kept; the next start makes them again.
+            with contextlib.suppress(apsw.Error):
+                self._save_all(made)
+        self._kept = self._learn(self._current)
+
+    def _learn(self, segment: int) -> int:
+        """Have the segment's keys in a filter; how many they are."""
+        keys = _ask_number(self._connection, _COUNT_KEYS, segment)
+        room = max(keys, SEGMENT_KEYS)
+        if not self._filters or not self._filters[-1].has_room_for(room):
+            self._filters.append(_Filter.make(segment, keys))
+        last = self._filters[-1]
+        last.last = segment
+        listed = self._connection.execute(_LIST_KEYS, (segment,))
+        last.bloom.update(_to_number(str(key)) for (key,) in listed)
+        return keys
+
+    def _save_all(self, filters: list[_Filter]) -> None:
+        """Keep filters that were made anew, in the place of whatever there was of their segments."""
+        with self._connection:
+            cursor = self._connection.cursor()
+            cursor.execute(
+                "DELETE FROM duplicate_filters WHERE first_segment >= ?", (filters[0].first,)
+            ).fetchall()
+            for each in filters:
+                each.save(cursor)
 
 
 class ClosedSegments:
@@ -194,6 +221,7 @@ class ClosedSegments:
 
     def __init__(self) -> None:
         self._filters: list[_Filter] = []
+        self._loaded_for = 0
         self._loading = threading.Lock()
 
     def seek(self, connection: apsw.Connection, rows: Sequence[Row]) -> list[Row]:
@@ -201,26 +229,28 @@ class ClosedSegments:
 
         A row comes as often as it has such segments. Raises `apsw.Error`.
         """
+        # Read first: what is begun meanwhile holds only what was answered meanwhile.
         current = _ask_number(connection, _CURRENT)
-        filters = self._load(connection, current)
+        if current > self._loaded_for:
+            self._load(connection, current)
+        filters = self._filters
         found: list[Row] = []
         for row in rows:
-            segment = _find(connection, filters, row, int(row[1], 16) - _HALF)
+            segment = _find(connection, filters, row)
             if segment is not None:
                 found.append((*row, segment))
             else:
                 found += [(*row, each) for each in range(_count_covered(filters), current + 1)]
         return found
 
-    def _load(self, connection: apsw.Connection, current: int) -> list[_Filter]:
-        if _count_covered(self._filters) < current:
-            with self._loading:
-                known = self._filters
-                if _count_covered(known) < current:
-                    # The last one may serve more segments by now.
-                    first = known[-1].first if known else 0
-                    self._filters = known[:-1] + _load_filters(connection, first=first, end=current)
-        return self._filters
+    def _load(self, connection: apsw.Connection, current: int) -> None:
+        with self._loading:
+            if current > self._loaded_for:
+                # The last one may serve more segments by now.
+                known = self._filters[:-1]
+                first = _count_covered(known)
+                self._filters = known + _load_filters(connection, first=first, end=current)
+                self._loaded_for = current
 
 
 def has_segments(connection: apsw.Connection) -> bool:
@@ -242,11 +272,10 @@ def _count_covered(filters: Sequence[_Filter]) -> int:
     return filters[-1].last + 1 if filters else 0
 
 
-def _find(
-    connection: apsw.Connection, filters: Sequence[_Filter], row: Row, number: int
-) -> int | None:
+def _find(connection: apsw.Connection, filters: Sequence[_Filter], row: Row) -> int | None:
     """The segment that has the key of a row, if one that is served by the filters has."""
     ledger, key, *_ = row
+    number = _to_number(key)
     for each in filters:
         if number in each.bloom:
             found = connection.execute(_FIND, (each.first, each.last, ledger, key)).fetchall()
@@ -261,19 +290,25 @@ def _load_filters(connection: apsw.Connection, *, first: int, end: int) -> list[
     due = first
     for row in connection.execute(_LIST_FILTERS, (first, end)):
         start, last, digest, bits = cast(tuple[int, int, bytes, bytes], row)
-        bloom = _load(bits) if start == due and digest == _digest(bits) else None
-        if bloom is None:
+        if start != due or digest != _digest(start, last, bits):
+            break
+        bloom = Bloom.load_bytes(bits, hash_func=int)
+        if not all(number in bloom for number in _CANARIES):
             break
         filters.append(_Filter(start, last, bloom))
         due = last + 1
     return filters
 
 
-def _digest(bits: bytes) -> bytes:
-    return blake2b(bits, digest_size=16).digest()
+@cache
+def _name_library() -> str:
+    # Imported where it is needed: a start without a closed segment does without.
+    from importlib import metadata  # noqa: PLC0415
+
+    return f"rbloom {metadata.version('rbloom')}"
 
 
-def _load(bits: bytes) -> Bloom | None:
-    """A filter as it was kept; none where it would deny what it holds."""
-    bloom = Bloom.load_bytes(bits, hash_func=int)
-    return bloom if all(number in bloom for number in _CANARIES) else None
+def _digest(first: int, last: int, bits: bytes) -> bytes:
+    """Of a filter as it is kept; another one where the library may read the bits in another way."""
+    head = f"{_name_library()}/{first}/{last}/"
+    return blake2b(head.encode() + bits, digest_size=16).digest()
