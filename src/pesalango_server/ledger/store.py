@@ -359,7 +359,7 @@ INSERT_DUPLICATES = register_write(
         ),
         postgres=(
             "INSERT INTO duplicates (ledger, key, payment)"
-            " SELECT * FROM unnest($1::bigint[], $2::bytea[], $3::bigint[])"
+            " SELECT unnest($1::bigint[]), unnest($2::bytea[]), unnest($3::bigint[])"
         ),
         types=("bigint", "hex", "bigint"),
         order=40,

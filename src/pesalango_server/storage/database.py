@@ -178,15 +178,12 @@ def _expand_set(text: str, set_columns: str) -> tuple[str, str, tuple[str, ...]]
         f"{f'unhex(value ->> {i})' if kind == 'hex' else f'value ->> {i}'} AS {name}"
         for i, (name, kind) in enumerate(names_types)
     )
-    arrays = ", ".join(
-        f"${first + i}::{'bytea' if kind == 'hex' else kind}[]"
-        for i, (_, kind) in enumerate(names_types)
-    )
-    names = ", ".join(name for name, _ in names_types)
+    kinds = tuple(kind for _, kind in names_types)
+    rows = _postgres_rows([name for name, _ in names_types], kinds, first=first)
     return (
         _to_sqlite(text).replace("{input}", f"(SELECT {cells} FROM json_each(?{first})) AS input"),
-        text.replace("{input}", f"unnest({arrays}) AS input({names})"),
-        tuple(kind for _, kind in names_types),
+        text.replace("{input}", f"({rows}) AS input"),
+        kinds,
     )
 
 
@@ -287,10 +284,17 @@ def _sqlite_cell(position: int, kind: str) -> str:
     return f"unhex(?{position})" if kind == "hex" else f"?{position}"
 
 
-def _postgres_arrays(types: Sequence[str]) -> str:
-    return ", ".join(
-        f"${i}::{'bytea' if kind == 'hex' else kind}[]" for i, kind in enumerate(types, 1)
+def _postgres_rows(names: Sequence[str], kinds: Sequence[str], *, first: int = 1) -> str:
+    """A SELECT of the rows whose columns are the arrays from `$first` on, all of one length.
+
+    One unnest a column, and not one of all columns in FROM: that would write each column to a
+    store of its own, and read it from there, before the first row is made.
+    """
+    columns = ", ".join(
+        f"unnest(${i}::{'bytea' if kind == 'hex' else kind}[]) AS {name}"
+        for i, (name, kind) in enumerate(zip(names, kinds, strict=True), first)
     )
+    return f"SELECT {columns}"
 
 
 def declare_insert(
@@ -315,7 +319,7 @@ def declare_insert(
             name=f"{'replace' if replace_key else 'insert'}_{table}",
             schema=schema,
             sqlite=f"{head} VALUES ({cells}){tail}",
-            postgres=f"{head} SELECT * FROM unnest({_postgres_arrays(types)}){tail}",
+            postgres=f"{head} {_postgres_rows(names, types)}{tail}",
             types=types,
             order=order,
             key_columns=len(replace_key.split(", ")) if replace_key else 0,
@@ -347,8 +351,8 @@ def declare_update(
             sqlite=f"UPDATE {table} SET {sets} WHERE {where}",
             postgres=(
                 f"UPDATE {table} SET {', '.join(f'{c} = given.{c}' for c in names)}"
-                f" FROM unnest({_postgres_arrays(all_types)})"
-                f" AS given({', '.join(key_names + names)}) WHERE {joined}"
+                f" FROM ({_postgres_rows(key_names + names, all_types)}) AS given"
+                f" WHERE {joined}"
             ),
             types=all_types,
             order=order,
@@ -371,8 +375,8 @@ def declare_delete(table: str, schema: Schema, *, keys: str, order: int) -> Writ
             schema=schema,
             sqlite=f"DELETE FROM {table} WHERE {where}",
             postgres=(
-                f"DELETE FROM {table} USING unnest({_postgres_arrays(types)})"
-                f" AS given({', '.join(names)}) WHERE {joined}"
+                f"DELETE FROM {table} USING ({_postgres_rows(names, types)}) AS given"
+                f" WHERE {joined}"
             ),
             types=types,
             order=order,
