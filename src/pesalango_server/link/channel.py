@@ -30,6 +30,7 @@ class Channel:
             list[tuple[int, command_type]]
         )
         self._unsent = bytearray()
+        self._is_heard = True
         self.is_open = True
 
     @property
@@ -73,7 +74,7 @@ class Channel:
         self._send(encode_frame(Drain()))
 
     def _send(self, frame: bytes) -> None:
-        if not self.is_open:
+        if not self.is_open or not self._is_heard:
             return
         self._unsent += frame
         self.flush()
@@ -90,7 +91,9 @@ class Channel:
         except (BlockingIOError, InterruptedError):
             return
         except OSError:
-            self.close()
+            # The worker has gone. What it had sent before is still to be received.
+            self._is_heard = False
+            unsent.clear()
 
     def close(self) -> None:
         """Let the worker go."""
