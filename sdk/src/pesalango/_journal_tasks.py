@@ -13,7 +13,7 @@ from pesalango._intents import Closing, Intent, Journal
 from pesalango._sqlite_journal import SqliteJournal
 from pesalango._sqlite_statements import Job
 
-_GATHER_S = 0.005
+_GATHER_S = 0.003
 _Call = tuple[Job, "asyncio.Future[Any]"]
 _Batches: TypeAlias = "queue.SimpleQueue[tuple[asyncio.AbstractEventLoop, list[_Call]] | None]"
 
@@ -25,7 +25,8 @@ class JournalTasks:
         self._journal = journal
         self._gathered: dict[asyncio.AbstractEventLoop, list[_Call]] = {}
         """What was asked for and not handed over yet, by the event loop that asked."""
-        self._are_many = False
+        self._expected = 1
+        """How many calls may come at a time: what came lately, less one for each time with fewer."""
         self._batches: _Batches = queue.SimpleQueue()
         self._pid = os.getpid()
         self._thread: threading.Thread | None = None
@@ -68,8 +69,8 @@ class JournalTasks:
     async def close(self) -> None:
         """End the thread, once it has made what was asked for. Another call starts another."""
         self._check_process()
-        for loop in list(self._gathered):
-            self._hand_over(loop)
+        for loop, calls in list(self._gathered.items()):
+            self._hand_over(loop, calls)
         thread, self._thread = self._thread, None
         if thread is not None:
             # A queue belongs to one thread: a call that comes now has another of both.
@@ -86,16 +87,19 @@ class JournalTasks:
             gathered = self._gathered[loop] = []
             # Where many are at it, a moment brings most of them together: each transaction costs
             # a sync, and several waits for the interpreter, whatever is in it.
-            loop.call_later(_GATHER_S if self._are_many else 0, self._hand_over, loop)
+            loop.call_later(_GATHER_S if self._expected > 1 else 0, self._hand_over, loop, gathered)
         gathered.append((Job(method, arguments, keywords), future))
+        if len(gathered) == self._expected > 1:
+            # All are here; who comes in the same moment comes along.
+            loop.call_soon(self._hand_over, loop, gathered)
         # A task that is cancelled does not take the call back: it was asked for, and is made.
         return await future
 
-    def _hand_over(self, loop: asyncio.AbstractEventLoop) -> None:
-        calls = self._gathered.pop(loop, None)
-        if calls is None:
-            return
-        self._are_many = len(calls) > 1
+    def _hand_over(self, loop: asyncio.AbstractEventLoop, calls: list[_Call]) -> None:
+        if self._gathered.get(loop) is not calls:
+            return  # They have been handed over already.
+        del self._gathered[loop]
+        self._expected = max(len(calls), self._expected - 1)
         try:
             self._start()
         except RuntimeError as failure:
