@@ -308,8 +308,9 @@ def test_a_step_that_is_not_confirmed_keeps_no_processor_busy_with_what_is_due(
         counted = next(turns)
         rig.engine.confirm_clock()
 
-    # The clock stands still, so but for what was sent there was nothing to look for.
-    assert ROUND_TRIPS <= counted < 4 * ROUND_TRIPS
+    # The clock stands still, so but for what was sent there was nothing to look for. The first may
+    # have come while it listened uncounted.
+    assert ROUND_TRIPS - 1 <= counted < 4 * ROUND_TRIPS
 
 
 # --- sessions ---------------------------------------------------------------------------------------------
