@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -146,6 +147,7 @@ def test_tasks_share_a_journal(path: Path) -> None:
 
 WRITER = """
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pesalango import Intent, SqliteJournal
 
@@ -179,6 +181,7 @@ def test_processes_share_a_journal(path: Path) -> None:
 
 FORKER = """
 import os, sys
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pesalango import Intent, SqliteJournal
 
@@ -399,8 +402,98 @@ def test_closing_while_calls_come_ends_and_loses_none(path: Path) -> None:
     assert list(asyncio.run(close_amid())) == [make_intent(1), make_intent(2)]
 
 
+def test_closing_from_another_loop_loses_no_call_and_invents_no_answer(path: Path) -> None:
+    found: list[Intent | None] = []
+    over = threading.Event()
+
+    async def ask(tasks: JournalTasks) -> None:
+        while not over.is_set():
+            async with asyncio.timeout(10):
+                found.append(await tasks.find("a" * 32, make_intent(1).key))
+
+    async def ask_at_once(tasks: JournalTasks) -> None:
+        await asyncio.gather(*(ask(tasks) for _ in range(4)))
+
+    async def close_often(tasks: JournalTasks) -> None:
+        async with asyncio.timeout(20):
+            while len(found) < 2_000:
+                await tasks.close()
+                await asyncio.sleep(0)
+
+    interval_s = sys.getswitchinterval()
+    with SqliteJournal(path) as journal, ThreadPoolExecutor(1) as threads:
+        journal.begin(make_intent(1))
+        tasks = JournalTasks(journal)
+        # Turns so short that each falls between any two steps of the other.
+        sys.setswitchinterval(1e-5)
+        try:
+            asking = threads.submit(asyncio.run, ask_at_once(tasks))
+            asyncio.run(close_often(tasks))
+        finally:
+            sys.setswitchinterval(interval_s)
+            over.set()
+        asking.result()
+        asyncio.run(tasks.close())
+
+    assert found
+    assert [intent for intent in found if intent != make_intent(1)] == []
+
+
+class CountingJournal(SqliteJournal):
+    """Counts what is looked for."""
+
+    found_count = 0
+
+    def find(self, platform: str, key: str) -> Intent | None:
+        self.found_count += 1
+        return super().find(platform, key)
+
+
+def test_what_a_loop_gathers_is_nobody_elses_to_hand_over(path: Path) -> None:
+    has_gathered, may_go_on = threading.Event(), threading.Event()
+
+    async def gather_and_stand_still(tasks: JournalTasks) -> Intent | None:
+        call = asyncio.create_task(tasks.find("a" * 32, make_intent(1).key))
+        await asyncio.sleep(0)
+        has_gathered.set()
+        assert may_go_on.wait(10)
+        async with asyncio.timeout(10):
+            return await call
+
+    with CountingJournal(path) as journal, ThreadPoolExecutor(1) as threads:
+        journal.begin(make_intent(1))
+        tasks = JournalTasks(journal)
+        gathering = threads.submit(asyncio.run, gather_and_stand_still(tasks))
+        assert has_gathered.wait(10)
+        asyncio.run(tasks.close())
+        # That loop could be adding to it in this very moment.
+        assert journal.found_count == 0
+        may_go_on.set()
+        assert gathering.result() == make_intent(1)
+        asyncio.run(tasks.close())
+
+
+def test_after_a_crowd_a_single_caller_waits_for_nobody_soon(path: Path) -> None:
+    async def ask(tasks: JournalTasks) -> None:
+        await tasks.find("a" * 32, "nobody's")
+
+    async def count_waits() -> int:
+        with SqliteJournal(path) as journal:
+            tasks = JournalTasks(journal)
+            await asyncio.gather(*(ask(tasks) for _ in range(1_000)))
+            waits = 0
+            for _ in range(100):
+                waits += tasks._expected > 1
+                await ask(tasks)
+            await tasks.close()
+            return waits
+
+    assert 0 < asyncio.run(count_waits()) < 60
+
+
 TASKS_FORKER = """
 import asyncio, os, sys
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pesalango import Intent, SqliteJournal
 from pesalango._journal_tasks import JournalTasks

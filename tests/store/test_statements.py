@@ -14,6 +14,8 @@ import psycopg
 import pytest
 
 import pesalango_server
+from pesalango_server.ledger.parties import AddCustomers, NewCustomer
+from pesalango_server.settings.table import Settings
 from pesalango_server.storage.address import DatabaseAddress
 from pesalango_server.storage.database import (
     QUERIES,
@@ -27,6 +29,8 @@ from pesalango_server.storage.database import (
 )
 from pesalango_server.storage.postgres import PostgresWriter
 from pesalango_server.storage.snapshot import open_snapshot_reader
+from pesalango_server.storage.sqlite import SqliteWriter
+from tests.store.engine_fixture import Rig, make_c2b
 from tests.store.postgres_fixture import PostgresServer
 
 for module in pkgutil.walk_packages(pesalango_server.__path__, "pesalango_server."):
@@ -299,3 +303,24 @@ def test_a_row_that_is_replaced_is_known_by_its_first_columns() -> None:
         declare_insert(
             "scripts", Schema.ENVIRONMENT, columns="a bigint, b bigint", order=1, replace_key="b"
         )
+
+
+def test_sqlite_keeps_its_statements_from_one_large_batch_to_the_next(sqlite_rig: Rig) -> None:
+    numbers = [f"2557{number:08}" for number in range(Settings().batch_commands_max)]
+    customers = tuple(
+        NewCustomer(number, "Ana", "Diallo", amount_minor=10_00, fund_key=f"{number:>032}")
+        for number in numbers
+    )
+    sqlite_rig.run(AddCustomers(1, customers))
+
+    def run_batch(name: str) -> int:
+        """How many statements SQLite has had to parse by then."""
+        sqlite_rig.run(
+            *(make_c2b(reference=f"{name} {m}", msisdn=m, amount_minor=1) for m in numbers)
+        )
+        writer = sqlite_rig.engine.writer
+        assert isinstance(writer, SqliteWriter)
+        return int(writer._connection.cache_stats()["misses"])
+
+    misses = [run_batch(name) for name in ("first", "second", "third")]
+    assert misses[1] == misses[2]

@@ -26,7 +26,7 @@ class JournalTasks:
         self._gathered: dict[asyncio.AbstractEventLoop, list[_Call]] = {}
         """What was asked for and not handed over yet, by the event loop that asked."""
         self._expected = 1
-        """How many calls may come at a time: what came lately, less one for each time with fewer."""
+        """How many calls may come at a time: as many as came lately, soon less when fewer come."""
         self._batches: _Batches = queue.SimpleQueue()
         self._pid = os.getpid()
         self._thread: threading.Thread | None = None
@@ -70,12 +70,19 @@ class JournalTasks:
         """End the thread, once it has made what was asked for. Another call starts another."""
         self._check_process()
         for loop, calls in list(self._gathered.items()):
-            self._hand_over(loop, calls)
-        thread, self._thread = self._thread, None
+            if loop is asyncio.get_running_loop() or loop.is_closed():
+                self._hand_over(loop, calls)
+            else:
+                # What a loop gathers is its own thread's.
+                with contextlib.suppress(RuntimeError):
+                    loop.call_soon_threadsafe(self._hand_over, loop, calls)
+        with self._starting:
+            thread, self._thread = self._thread, None
+            if thread is not None:
+                # A queue belongs to one thread: a call that comes now has another of both.
+                batches, self._batches = self._batches, queue.SimpleQueue()
+                batches.put(None)
         if thread is not None:
-            # A queue belongs to one thread: a call that comes now has another of both.
-            batches, self._batches = self._batches, queue.SimpleQueue()
-            batches.put(None)
             await asyncio.get_running_loop().run_in_executor(None, thread.join)
 
     async def _call(self, method: str, *arguments: Any, **keywords: Any) -> Any:
@@ -99,24 +106,23 @@ class JournalTasks:
         if self._gathered.get(loop) is not calls:
             return  # They have been handed over already.
         del self._gathered[loop]
-        self._expected = max(len(calls), self._expected - 1)
+        self._expected = max(len(calls), self._expected * 7 // 8)
         try:
-            self._start()
+            with self._starting:
+                self._start()
+                self._batches.put((loop, calls))
         except RuntimeError as failure:
             for job, _ in calls:
                 job.error = JournalError(f"the journal has no thread: {failure}")
             _hand_back(calls)
-            return
-        self._batches.put((loop, calls))
 
     def _start(self) -> None:
-        with self._starting:
-            if self._thread is None or not self._thread.is_alive():
-                thread = threading.Thread(
-                    target=self._serve, args=(self._batches,), name="pesalango-journal", daemon=True
-                )
-                thread.start()
-                self._thread = thread
+        if self._thread is None or not self._thread.is_alive():
+            thread = threading.Thread(
+                target=self._serve, args=(self._batches,), name="pesalango-journal", daemon=True
+            )
+            thread.start()
+            self._thread = thread
 
     def _check_process(self) -> None:
         """In a process that was forked, begin anew: the thread is its parent's."""
@@ -166,5 +172,8 @@ def _hand_back(calls: Sequence[_Call]) -> None:
             future.set_exception(RuntimeError(f"the journal raised {job.error!r}"))
         elif job.error is not None:
             future.set_exception(job.error)
+        elif not job.is_done:
+            # Never a result that nobody found out: a `None` would say that there is no intent.
+            future.set_exception(JournalError("the journal did not make this call"))
         else:
             future.set_result(job.result)

@@ -1,5 +1,6 @@
 """The engine's end of a link: a non-blocking socket to one worker."""
 
+import contextlib
 import socket
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -30,7 +31,7 @@ class Channel:
             list[tuple[int, command_type]]
         )
         self._unsent = bytearray()
-        self._is_heard = True
+        self._can_send = True
         self.is_open = True
 
     @property
@@ -74,7 +75,7 @@ class Channel:
         self._send(encode_frame(Drain()))
 
     def _send(self, frame: bytes) -> None:
-        if not self.is_open or not self._is_heard:
+        if not self.is_open or not self._can_send:
             return
         self._unsent += frame
         self.flush()
@@ -91,9 +92,12 @@ class Channel:
         except (BlockingIOError, InterruptedError):
             return
         except OSError:
-            # The worker has gone. What it had sent before is still to be received.
-            self._is_heard = False
+            # Most likely the worker has gone, and what it had sent before is still to be received.
+            # One that lives learns from the end of what it reads that it has to begin anew.
+            self._can_send = False
             unsent.clear()
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_WR)
 
     def close(self) -> None:
         """Let the worker go."""

@@ -3,7 +3,7 @@
 import gc
 import sys
 
-# The default looks after every 700 objects; a batch of 128 payments makes thousands and drops them
+# The default looks after every 700 objects; a batch of 120 payments makes thousands and drops them
 # all by itself.
 _YOUNG_OBJECTS = 50_000
 _GENERATION_ROUNDS = 20

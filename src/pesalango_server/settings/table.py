@@ -172,13 +172,13 @@ class Settings(Struct, frozen=True, kw_only=True):
             "its share. Above it a call is refused at once, and nothing is recorded.",
         ),
     ] = 16_384
-    # What a batch costs by itself, a sync of the disk above all, is shared by so many. Of twice as
-    # many callers one half is recorded while the other is answered and asks again; with fewer
-    # callers a batch is smaller by itself.
+    # What a batch costs by itself, a sync of the disk above all, is shared by so many; of twice as
+    # many callers one half is recorded while the other is answered and asks again. More of them would
+    # have SQLite parse its statements anew in each batch (`storage/sqlite.py`).
     batch_commands_max: Annotated[
         int,
         Meta(ge=1, le=1_000, description="Commands that an engine handles in one transaction."),
-    ] = 128
+    ] = 120
     readers_max: Annotated[
         int, Meta(ge=1, le=64, description="Connections of one worker to one database for reads.")
     ] = 4

@@ -6,8 +6,8 @@ new keys go to the last *segment* alone, a part of the index that stays small en
 be changed many times between two checkpoints. Once it is full it is closed: it is only read then.
 
 Whether a new key is in a closed segment is answered by Bloom filters in memory. One never denies a
-key that it was given, so only what it affirms has to be looked up: every key sent again, and one in
-a thousand of the others. A filter serves several segments, and is kept in the database whenever one
+key that it was given, so only what it affirms has to be looked up: every key sent again, and of the
+others one in a thousand for each filter. A filter serves several segments, and is kept in the database whenever one
 is closed, in the same commit. Without a filter that can be trusted it is made anew from the keys.
 
 A SQLite database has one writer (a lock file sees to that), so that what it remembers is all there
@@ -64,6 +64,7 @@ _LIST_FILTERS = (
     "SELECT first_segment, last_segment, digest, bits FROM duplicate_filters"
     " WHERE first_segment >= ?1 AND last_segment < ?2 ORDER BY first_segment"
 )
+_DROP_FILTERS = "DELETE FROM duplicate_filters WHERE first_segment > ?1 AND first_segment <= ?2"
 _KEEP_FILTER = (
     "INSERT INTO duplicate_filters VALUES (?1, ?2, ?3, ?4) ON CONFLICT (first_segment)"
     " DO UPDATE SET last_segment = ?2, digest = ?3, bits = ?4"
@@ -96,6 +97,8 @@ class _Filter:
         """Keep it in the database, in place of what it was before."""
         bits = self.bloom.save_bytes()
         digest = _digest(self.first, self.last, bits)
+        # Whatever served a part of these segments before would be in the way of those that follow.
+        cursor.execute(_DROP_FILTERS, (self.first, self.last)).fetchall()
         cursor.execute(_KEEP_FILTER, (self.first, self.last, digest, bits)).fetchall()
 
 
@@ -126,9 +129,9 @@ class KeySegments:
             self._version = version
 
     def seek(self, rows: Sequence[Row]) -> list[Row]:
-        """Of rows that begin with a ledger and a key, those whose key may be known.
+        """Of rows that begin with a ledger and a key, those whose key is there.
 
-        Each with the only segment where it can be. Raises `apsw.Error`.
+        Each with the segment that has it. Raises `apsw.Error`.
         """
         blooms = [each.bloom for each in self._filters]
         found: list[Row] = []
@@ -137,8 +140,8 @@ class KeySegments:
             for bloom in blooms:
                 if number in bloom:
                     segment = _find(self._connection, self._filters, row)
-                    # Where no closed segment has it, the last one may.
-                    found.append((*row, self._current if segment is None else segment))
+                    if segment is not None:
+                        found.append((*row, segment))
                     break
         return found
 
