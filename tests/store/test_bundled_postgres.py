@@ -174,6 +174,22 @@ def data_dir(tmp_path: Path) -> Iterator[Path]:
     assert find_servers_below(tmp_path.resolve()) == []
 
 
+@pytest.fixture(scope="session")
+def made_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data directory as a first start leaves it."""
+    parent = tmp_path_factory.mktemp("made")
+    parent.chmod(0o700)
+    BundledPostgres.start(parent / "data", settings=QUICK).stop()
+    return parent / "data"
+
+
+@pytest.fixture
+def made_dir(data_dir: Path, made_template: Path) -> Path:
+    """One that is not new: to make it takes longer than most of what is tested there."""
+    shutil.copytree(made_template, data_dir)
+    return data_dir
+
+
 @pytest.fixture
 def open_dir() -> Iterator[Path]:
     """A data directory of root's that every user could reach."""
@@ -211,7 +227,7 @@ def test_the_first_start_makes_a_server_that_answers(data_dir: Path) -> None:
             "server_encoding": "UTF8",
             "listen_addresses": "",
             "password_encryption": "scram-sha-256",
-            "shared_buffers": "64MB",
+            "shared_buffers": "128MB",
             "max_connections": "50",
         }.items():
             assert ask(server.url, f"SHOW {setting}") == value, setting
@@ -224,28 +240,28 @@ def test_a_second_start_keeps_the_data(data_dir: Path) -> None:
         assert ask(server.url, "SELECT answer FROM kept") == 7
 
 
-def test_the_settings_of_each_start_are_in_force(data_dir: Path) -> None:
-    with BundledPostgres.start(data_dir, settings={**QUICK, "work_mem": "5MB"}) as server:
+def test_the_settings_of_each_start_are_in_force(made_dir: Path) -> None:
+    with BundledPostgres.start(made_dir, settings={**QUICK, "work_mem": "5MB"}) as server:
         assert ask(server.url, "SHOW work_mem") == "5MB"
-    with BundledPostgres.start(data_dir, settings={"cluster_name": r"it's a \ name"}) as server:
+    with BundledPostgres.start(made_dir, settings={"cluster_name": r"it's a \ name"}) as server:
         assert ask(server.url, "SHOW work_mem") == "4MB"
         assert ask(server.url, "SHOW fsync") == "on"
         assert ask(server.url, "SHOW cluster_name") == r"it's a \ name"
 
 
-def test_the_caller_owns_every_file_and_closed_parents_stay_closed(data_dir: Path) -> None:
-    with BundledPostgres.start(data_dir, settings=QUICK) as server:
-        paths = [data_dir, *data_dir.rglob("*")]
+def test_the_caller_owns_every_file_and_closed_parents_stay_closed(made_dir: Path) -> None:
+    with BundledPostgres.start(made_dir, settings=QUICK) as server:
+        paths = [made_dir, *made_dir.rglob("*")]
         assert {path.stat().st_uid for path in paths} == {os.geteuid()}
-        assert all(path.stat().st_mode & 0o077 == 0 for path in (data_dir, data_dir / "pgpass"))
-        assert stat.S_IMODE(data_dir.parent.stat().st_mode) == 0o700
+        assert all(path.stat().st_mode & 0o077 == 0 for path in (made_dir, made_dir / "pgpass"))
+        assert stat.S_IMODE(made_dir.parent.stat().st_mode) == 0o700
         assert ask(server.url, "SELECT 1") == 1
 
 
 @as_root
 @on_linux
-def test_roots_server_has_no_privileges(data_dir: Path) -> None:
-    with BundledPostgres.start(data_dir, settings=QUICK) as server:
+def test_roots_server_has_no_privileges(made_dir: Path) -> None:
+    with BundledPostgres.start(made_dir, settings=QUICK) as server:
         status = Path(f"/proc/{server.process_id}/status").read_text()
         inside = Path(f"/proc/{server.process_id}/uid_map").read_text().split()
         capabilities = [line for line in status.splitlines() if line.startswith("CapEff")]
@@ -331,27 +347,27 @@ def test_root_below_the_closed_directory_of_somebody_else_is_one_sentence(data_d
 
 @on_linux
 def test_a_server_ends_when_its_starter_is_killed_and_the_next_start_has_its_data(
-    data_dir: Path,
+    made_dir: Path,
 ) -> None:
-    with keep_server(data_dir, fsync="on") as keeper:
+    with keep_server(made_dir, fsync="on") as keeper:
         assert keeper.stdout is not None
         _, process_id, url = keeper.stdout.readline().split()
         do(url, "CREATE TABLE kept AS SELECT 7 AS answer")
         keeper.kill()
     # At once, while the old one may still be ending: the start waits for it.
-    with BundledPostgres.start(data_dir) as server:
+    with BundledPostgres.start(made_dir) as server:
         assert not is_running(int(process_id))
         assert ask(server.url, "SELECT answer FROM kept") == 7
 
 
 @on_linux
-def test_a_server_ends_by_itself_when_its_starter_is_killed(data_dir: Path) -> None:
-    with keep_server(data_dir) as keeper:
+def test_a_server_ends_by_itself_when_its_starter_is_killed(made_dir: Path) -> None:
+    with keep_server(made_dir) as keeper:
         assert keeper.stdout is not None
         _, process_id, _ = keeper.stdout.readline().split()
         keeper.kill()
     wait_for(lambda: not is_running(int(process_id)), "the server's end")
-    assert not (data_dir / "cluster" / "postmaster.pid").exists()
+    assert not (made_dir / "cluster" / "postmaster.pid").exists()
 
 
 def test_a_first_start_that_is_killed_leaves_nothing_in_the_way(data_dir: Path) -> None:
@@ -386,21 +402,21 @@ def orphaned_server(data_dir: Path) -> Iterator[subprocess.Popen[bytes]]:
             process.send_signal(signal.SIGQUIT)
 
 
-def test_a_server_that_outlived_its_starter_is_ended_by_the_next_start(data_dir: Path) -> None:
-    BundledPostgres.start(data_dir, settings=QUICK).stop()
+def test_a_server_that_outlived_its_starter_is_ended_by_the_next_start(made_dir: Path) -> None:
+    BundledPostgres.start(made_dir, settings=QUICK).stop()
     with (
-        orphaned_server(data_dir) as orphan,
-        BundledPostgres.start(data_dir, settings=QUICK) as server,
+        orphaned_server(made_dir) as orphan,
+        BundledPostgres.start(made_dir, settings=QUICK) as server,
     ):
         assert orphan.wait(timeout=0) == 0
         assert server.process_id != orphan.pid
         assert ask(server.url, "SELECT 1") == 1
 
 
-def test_backends_that_outlived_their_server_are_ended_by_the_next_start(data_dir: Path) -> None:
-    BundledPostgres.start(data_dir, settings=QUICK).stop()
-    with orphaned_server(data_dir) as orphan:
-        url = find_running_url(data_dir)
+def test_backends_that_outlived_their_server_are_ended_by_the_next_start(made_dir: Path) -> None:
+    BundledPostgres.start(made_dir, settings=QUICK).stop()
+    with orphaned_server(made_dir) as orphan:
+        url = find_running_url(made_dir)
         assert url is not None
         with contextlib.closing(psycopg.connect(url)) as connection:
             backend_id = connection.info.backend_pid
@@ -411,45 +427,45 @@ def test_backends_that_outlived_their_server_are_ended_by_the_next_start(data_di
             orphan.kill()
             orphan.wait()
             assert is_running(backend_id)
-            with BundledPostgres.start(data_dir, settings=QUICK) as server:
+            with BundledPostgres.start(made_dir, settings=QUICK) as server:
                 assert not is_running(backend_id)
                 assert ask(server.url, "SELECT 1") == 1
 
 
-def test_a_stale_number_that_is_another_programs_by_now_is_no_obstacle(data_dir: Path) -> None:
-    with BundledPostgres.start(data_dir, settings=QUICK) as server:
+def test_a_stale_number_that_is_another_programs_by_now_is_no_obstacle(made_dir: Path) -> None:
+    with BundledPostgres.start(made_dir, settings=QUICK) as server:
         do(server.url, "CREATE TABLE kept AS SELECT 7 AS answer")
-        pid_file = (data_dir / "cluster" / "postmaster.pid").read_text().splitlines()
+        pid_file = (made_dir / "cluster" / "postmaster.pid").read_text().splitlines()
         server.stop(timeout_ms=0)
     # A process of the same user, as PostgreSQL itself would take for the old server.
     with subprocess.Popen(["cat"], stdin=subprocess.PIPE, start_new_session=True) as other:
         stale = "\n".join([str(other.pid), *pid_file[1:], ""])
-        (data_dir / "cluster" / "postmaster.pid").write_text(stale)
-        assert find_running_url(data_dir) is None
-        with BundledPostgres.start(data_dir, settings=QUICK) as server:
+        (made_dir / "cluster" / "postmaster.pid").write_text(stale)
+        assert find_running_url(made_dir) is None
+        with BundledPostgres.start(made_dir, settings=QUICK) as server:
             assert ask(server.url, "SELECT answer FROM kept") == 7
         assert other.poll() is None
         other.communicate()
 
 
-def test_a_second_launcher_is_told_who_runs_the_server(data_dir: Path) -> None:
-    with BundledPostgres.start(data_dir, settings=QUICK) as server:
+def test_a_second_launcher_is_told_who_runs_the_server(made_dir: Path) -> None:
+    with BundledPostgres.start(made_dir, settings=QUICK) as server:
         with pytest.raises(BundledPostgresError, match=f"already run by process {os.getpid()};"):
-            BundledPostgres.start(data_dir, limits=BundledLimits(lock_timeout_ms=10))
+            BundledPostgres.start(made_dir, limits=BundledLimits(lock_timeout_ms=10))
         assert ask(server.url, "SELECT 1") == 1
 
 
-def test_a_running_server_can_be_found_by_its_directory(data_dir: Path) -> None:
-    assert find_running_url(data_dir) is None
-    with BundledPostgres.start(data_dir, settings=QUICK) as server:
-        assert find_running_url(data_dir) == server.url
+def test_a_running_server_can_be_found_by_its_directory(made_dir: Path) -> None:
+    assert find_running_url(made_dir) is None
+    with BundledPostgres.start(made_dir, settings=QUICK) as server:
+        assert find_running_url(made_dir) == server.url
         assert server.is_running
-    assert find_running_url(data_dir) is None
+    assert find_running_url(made_dir) is None
     assert not server.is_running
 
 
-def test_stop_ends_open_sessions_and_may_be_repeated(data_dir: Path) -> None:
-    server = BundledPostgres.start(data_dir, settings=QUICK)
+def test_stop_ends_open_sessions_and_may_be_repeated(made_dir: Path) -> None:
+    server = BundledPostgres.start(made_dir, settings=QUICK)
     with contextlib.closing(psycopg.connect(server.url)) as connection:
         connection.execute("CREATE TABLE unfinished (id bigint)")
         server.stop()
@@ -459,17 +475,17 @@ def test_stop_ends_open_sessions_and_may_be_repeated(data_dir: Path) -> None:
     server.stop()
 
 
-def test_a_stop_without_time_loses_nothing_that_was_committed(data_dir: Path) -> None:
-    with BundledPostgres.start(data_dir) as server:
+def test_a_stop_without_time_loses_nothing_that_was_committed(made_dir: Path) -> None:
+    with BundledPostgres.start(made_dir) as server:
         do(server.url, "CREATE TABLE kept AS SELECT 7 AS answer")
         server.stop(timeout_ms=0)
         assert not is_running(server.process_id)
-    with BundledPostgres.start(data_dir) as server:
+    with BundledPostgres.start(made_dir) as server:
         assert ask(server.url, "SELECT answer FROM kept") == 7
 
 
-def test_control_c_at_the_terminal_does_not_reach_the_server(data_dir: Path) -> None:
-    with BundledPostgres.start(data_dir, settings=QUICK) as server:
+def test_control_c_at_the_terminal_does_not_reach_the_server(made_dir: Path) -> None:
+    with BundledPostgres.start(made_dir, settings=QUICK) as server:
         assert os.getsid(server.process_id) == server.process_id
 
 
@@ -495,12 +511,12 @@ def test_the_password_is_in_its_file_and_nowhere_else(data_dir: Path) -> None:
 
 
 def test_the_server_inherits_nothing_of_our_environment(
-    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+    made_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PESALANGO_MADE_UP_TOKEN", "made-up")
     monkeypatch.setenv("PGPORT", "1")
     monkeypatch.setenv("PGDATA", "/nowhere")
-    with BundledPostgres.start(data_dir, settings=QUICK) as server:
+    with BundledPostgres.start(made_dir, settings=QUICK) as server:
         names = set(psutil.Process(server.process_id).environ())
         assert not [name for name in names if name.startswith("PESALANGO")]
         assert ask(server.url, "SELECT 1") == 1
@@ -509,24 +525,24 @@ def test_the_server_inherits_nothing_of_our_environment(
 @pytest.mark.parametrize(
     "password", ["", secrets.token_urlsafe(32)], ids=["no password", "a wrong one"]
 )
-def test_nobody_gets_in_without_the_password(data_dir: Path, tmp_path: Path, password: str) -> None:
+def test_nobody_gets_in_without_the_password(made_dir: Path, tmp_path: Path, password: str) -> None:
     other = tmp_path / "other"
     other.touch(mode=0o600)
     other.write_text(f"*:*:*:*:{password}\n" if password else "")
-    with BundledPostgres.start(data_dir, settings=QUICK) as server:
+    with BundledPostgres.start(made_dir, settings=QUICK) as server:
         url = server.url.partition("&passfile=")[0] + f"&passfile={other}"
         with pytest.raises(psycopg.OperationalError, match="password"):
             psycopg.connect(url)
 
 
-def test_a_lost_password_is_replaced(data_dir: Path) -> None:
-    with BundledPostgres.start(data_dir, settings=QUICK) as server:
+def test_a_lost_password_is_replaced(made_dir: Path) -> None:
+    with BundledPostgres.start(made_dir, settings=QUICK) as server:
         do(server.url, "CREATE TABLE kept AS SELECT 7 AS answer")
-    lost = (data_dir / "pgpass").read_text()
-    (data_dir / "pgpass").unlink()
-    with BundledPostgres.start(data_dir, settings=QUICK) as server:
+    lost = (made_dir / "pgpass").read_text()
+    (made_dir / "pgpass").unlink()
+    with BundledPostgres.start(made_dir, settings=QUICK) as server:
         assert ask(server.url, "SELECT answer FROM kept") == 7
-        assert (data_dir / "pgpass").read_text() != lost
+        assert (made_dir / "pgpass").read_text() != lost
 
 
 @pytest.mark.parametrize(
@@ -559,11 +575,10 @@ def test_a_socket_directory_that_somebody_else_laid_out_is_not_used(
         assert ask(server.url, "SELECT 1") == 1
 
 
-def test_data_of_another_major_version_is_refused(data_dir: Path) -> None:
-    BundledPostgres.start(data_dir, settings=QUICK).stop()
-    (data_dir / "cluster" / "PG_VERSION").write_text("11\n")
+def test_data_of_another_major_version_is_refused(made_dir: Path) -> None:
+    (made_dir / "cluster" / "PG_VERSION").write_text("11\n")
     with pytest.raises(BundledPostgresError, match=r"was made by PostgreSQL 11 .* pg_dump"):
-        BundledPostgres.start(data_dir)
+        BundledPostgres.start(made_dir)
 
 
 def test_a_missing_wheel_is_one_sentence(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -578,12 +593,12 @@ def test_a_directory_that_cannot_be_made_is_one_sentence(data_dir: Path) -> None
         BundledPostgres.start(data_dir / "below")
 
 
-def test_a_failed_start_says_what_the_server_said_and_the_next_one_works(data_dir: Path) -> None:
+def test_a_failed_start_says_what_the_server_said_and_the_next_one_works(made_dir: Path) -> None:
     settings = {**QUICK, "shared_buffers": "plenty"}
     with pytest.raises(BundledPostgresError, match=r"does not start \(.*shared_buffers.*plenty"):
-        BundledPostgres.start(data_dir, settings=settings)
-    assert find_servers_below(data_dir) == []
-    with BundledPostgres.start(data_dir, settings=QUICK) as server:
+        BundledPostgres.start(made_dir, settings=settings)
+    assert find_servers_below(made_dir) == []
+    with BundledPostgres.start(made_dir, settings=QUICK) as server:
         assert ask(server.url, "SELECT 1") == 1
 
 
@@ -635,9 +650,9 @@ def test_only_the_main_thread_may_start_a_server(data_dir: Path) -> None:
     assert len(refusals) == 1
 
 
-def test_the_log_is_bounded_and_holds_neither_statements_nor_rows(data_dir: Path) -> None:
+def test_the_log_is_bounded_and_holds_neither_statements_nor_rows(made_dir: Path) -> None:
     limits = BundledLimits(log_bytes_max=4_000, log_check_interval_ms=5)
-    with BundledPostgres.start(data_dir, settings=QUICK, limits=limits) as server:
+    with BundledPostgres.start(made_dir, settings=QUICK, limits=limits) as server:
         do(server.url, "CREATE TABLE numbers (number text PRIMARY KEY)")
         with psycopg.connect(server.url, autocommit=True) as connection:
             connection.execute("INSERT INTO numbers VALUES ('258840000001')")
@@ -645,14 +660,14 @@ def test_the_log_is_bounded_and_holds_neither_statements_nor_rows(data_dir: Path
             def make_error() -> bool:
                 with pytest.raises(psycopg.errors.UniqueViolation):
                     connection.execute("INSERT INTO numbers VALUES ('258840000001')")
-                return (data_dir / "log.1").exists()
+                return (made_dir / "log.1").exists()
 
             wait_for(make_error, "a log that grew too long")
-        kept = (data_dir / "log.1").read_text()
+        kept = (made_dir / "log.1").read_text()
         assert "duplicate key value" in kept
-        assert "258840000001" not in kept + (data_dir / "log").read_text()
+        assert "258840000001" not in kept + (made_dir / "log").read_text()
         assert len(kept) <= limits.log_bytes_max
-        wait_for(lambda: (data_dir / "log").stat().st_size < limits.log_bytes_max, "a short log")
+        wait_for(lambda: (made_dir / "log").stat().st_size < limits.log_bytes_max, "a short log")
 
 
 @pytest.mark.parametrize("_", ["one test", "another test"])

@@ -7,8 +7,9 @@ be changed many times between two checkpoints. Once it is full it is closed: it 
 
 Whether a new key is in a closed segment is answered by Bloom filters in memory. One never denies a
 key that it was given, so only what it affirms has to be looked up: every key sent again, and of the
-others one in a thousand for each filter. A filter serves several segments, and is kept in the database whenever one
-is closed, in the same commit. Without a filter that can be trusted it is made anew from the keys.
+others one in a thousand for each filter. A filter serves several segments, and is kept in the
+database whenever one is closed, in the same commit. Without a filter that can be trusted it is made
+anew from the keys.
 
 A SQLite database has one writer (a lock file sees to that), so that what it remembers is all there
 is. Should somebody else have written all the same, SQLite says so under the lock of the next batch,

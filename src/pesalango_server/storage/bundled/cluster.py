@@ -17,7 +17,9 @@ from pesalango_server.storage.bundled.identity import (
 )
 
 DEFAULT_SETTINGS: Mapping[str, str] = {
-    "shared_buffers": "64MB",
+    # The index of keys against second payments has 60 MB in a ledger of a million: with 64 MB such a
+    # ledger took 0.86 of the payments that a young one does, with these 0.95.
+    "shared_buffers": "128MB",
     "maintenance_work_mem": "32MB",
     "max_connections": "50",
     # Fewer processes beside those that do the work: backends read by themselves, nothing is
