@@ -31,8 +31,8 @@ _BUSY_TIMEOUT_MS = 2_000
 _CACHE_KIB = 32_768
 # apsw looks a statement up again for each row of `executemany`, and each time puts it back into the
 # next slot, whatever was there: with its 100 slots a batch pushed out all that the next one needs,
-# which SQLite then parsed anew. There are no more than 512; a batch of 120 payments, as large as
-# they are made, has four rows to write for each, and a dozen statements for all.
+# which SQLite then parsed anew. There are no more than 512; a batch of 120 payments, the default's
+# largest, has four rows to write for each, and a dozen statements for all.
 _STATEMENT_SLOTS = 512
 _JOURNAL_SIZE_LIMIT_BYTES = 64 * 1024 * 1024
 # A page that many batches change is copied once a checkpoint: at 2 000 pages a payment took a

@@ -1,5 +1,5 @@
 -- The keys against second payments in segments: `storage/segments.py` says why. New keys go to the
--- last segment. Who looks one up finds it through the view, wherever it is.
+-- last segment. The view shows all of them; a single key is looked up in its segment alone.
 CREATE TABLE duplicate_segments (
     segment INTEGER PRIMARY KEY CHECK (segment >= 0)
 ) STRICT;
