@@ -123,6 +123,23 @@ def test_help_lists_every_command_and_imports_none_of_them() -> None:
     assert (loaded.returncode, loaded.stderr) == (0, "")
 
 
+def test_what_a_server_is_made_of_loads_nothing_for_terminals() -> None:
+    """rich takes as long to load as a third of a process's other packages do."""
+    code = (
+        "import sys\n"
+        "import pesalango_server.cli.serve, pesalango_server.cli.up\n"
+        "import pesalango_server.main.serve, pesalango_server.main.up\n"
+        "import pesalango_server.main.worker, structlog\n"
+        "loaded = [name for name in sys.modules if name.split('.')[0] == 'rich']\n"
+        "import rich\n"
+        "sys.stderr.write(' '.join(loaded))\n"
+    )
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+    )
+    assert (loaded.returncode, loaded.stderr) == (0, "")
+
+
 @pytest.mark.parametrize(
     "group", ["customers", "organisations", "applications", "platform-keys", "token", "health"]
 )

@@ -4,7 +4,6 @@ from collections.abc import Mapping, MutableMapping
 from typing import Any, Final
 
 import msgspec
-import structlog
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp
 
@@ -27,6 +26,7 @@ from pesalango_server.http.protocol import close_unanswered
 from pesalango_server.kernel.clock import Clock
 from pesalango_server.link.client import OutcomeUnknown
 from pesalango_server.storage.database import StorageUnavailable
+from pesalango_server.telemetry import get_logger
 
 LIST_BYTES_MAX: Final = 8 * 1024 * 1024
 BODY_BYTES_MAX: Final = 256 * 1024
@@ -39,7 +39,7 @@ _BEARER: Final[Header] = (b"www-authenticate", b"Bearer")
 
 _encode = msgspec.json.Encoder().encode
 
-log = structlog.get_logger("admin")
+log = get_logger("admin")
 
 
 def make_admin(context: WorkerContext, seed: SeedSource, *, schema: Mapping[str, str]) -> ASGIApp:

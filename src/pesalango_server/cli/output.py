@@ -6,9 +6,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 import msgspec
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 PIPE_COLUMNS = 400
 """Nothing is cut off or folded where no terminal says how wide it is."""
@@ -27,6 +24,11 @@ def print_json(value: Any) -> None:
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """A table; a column whose name ends in `>` is aligned to the right."""
+    # Servers say a few lines, and load nothing for tables.
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         justify: Literal["left", "right"] = "right" if column.endswith(">") else "left"

@@ -5,8 +5,6 @@ from collections.abc import Callable, Mapping
 from time import perf_counter
 from typing import Final
 
-import structlog
-
 from pesalango_server.catalog.model import ENVIRONMENTS, EnvironmentName, Market
 from pesalango_server.catalog.registry import OPERATIONS_BY_NAME
 from pesalango_server.catalog.validation import find_validator
@@ -49,7 +47,7 @@ from pesalango_server.http.protocol import answer_at_once, close_unanswered
 from pesalango_server.kernel.invariant import ensure
 from pesalango_server.link.client import OutcomeUnknown
 from pesalango_server.settings import Settings
-from pesalango_server.telemetry import Metrics
+from pesalango_server.telemetry import Metrics, get_logger
 
 WAIT_MARGIN_MS: Final = 10_000
 """So long after a call's own waiting time its outcome is given up as unknown."""
@@ -57,7 +55,7 @@ WAIT_MARGIN_MS: Final = 10_000
 TRACES_PER_SECOND_MAX: Final = 10
 """Faults that are logged with their trace; the metrics count all."""
 
-log = structlog.get_logger("gateway")
+log = get_logger("gateway")
 
 
 class Gateway:

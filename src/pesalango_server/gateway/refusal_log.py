@@ -1,8 +1,8 @@
 """Tells the log which requests were refused before anything was recorded, without flooding it."""
 
-import structlog
+from pesalango_server.telemetry import get_logger
 
-log = structlog.get_logger("gateway")
+log = get_logger("gateway")
 
 KINDS_MAX = 1_000
 """So many kinds of refusals are told apart between two reports."""

@@ -4,8 +4,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import structlog
-
 from pesalango_server.applications.model import Application
 from pesalango_server.catalog.model import Market
 from pesalango_server.catalog.questions import Checked
@@ -14,8 +12,9 @@ from pesalango_server.http.context import ConfigurationHolder, EnvironmentContex
 from pesalango_server.kernel.clock import Clock
 from pesalango_server.kernel.message import AnyOutcome, Command
 from pesalango_server.link.client import LinkBusy, LinkLost
+from pesalango_server.telemetry import get_logger
 
-log = structlog.get_logger("gateway")
+log = get_logger("gateway")
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,9 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, Final
 
-import structlog
-
 from pesalango_server.http.protocol import BoundedProtocol
 from pesalango_server.http.tls import TlsContext
-from pesalango_server.telemetry import NowAndThen
+from pesalango_server.telemetry import NowAndThen, get_logger
 
 ACCEPT_PAUSE_S: Final = 1.0
 """How long nobody is accepted once that failed: mostly there is no room for another open file."""
@@ -28,7 +26,7 @@ _HANDSHAKE_BYTE: Final = 0x16
 _NOT_TLS: Final = (HTTPStatus.BAD_REQUEST, "This port speaks HTTPS: use https://")
 _CALLER_GONE: Final = frozenset({errno.ECONNABORTED, errno.ECONNRESET, errno.EPROTO})
 
-log = structlog.get_logger("tls")
+log = get_logger("tls")
 
 
 class Handshake:

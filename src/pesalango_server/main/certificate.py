@@ -8,8 +8,6 @@ import socket
 from datetime import UTC, datetime
 from typing import Final
 
-import structlog
-
 from pesalango_server.http.certificates import (
     CertificateFacts,
     describe_certificate,
@@ -18,10 +16,11 @@ from pesalango_server.http.certificates import (
 from pesalango_server.http.tls import TlsUnusable
 from pesalango_server.main.renewals import encode_renewal
 from pesalango_server.settings import Settings
+from pesalango_server.telemetry import get_logger
 
 SEND_WITHIN_S: Final = 1.0
 
-log = structlog.get_logger("tls")
+log = get_logger("tls")
 
 
 class CertificateKeeper:

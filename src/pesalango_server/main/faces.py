@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
-import structlog
 import uvicorn
 from starlette.routing import Router
 from uvicorn.server import ServerState
@@ -30,7 +29,7 @@ from pesalango_server.main.descriptors import bound_connections, count_free
 from pesalango_server.main.plan import WorkerPlan
 from pesalango_server.sandbox.seed import Seed
 from pesalango_server.storage.migrations import list_migrations
-from pesalango_server.telemetry import Metrics, NowAndThen
+from pesalango_server.telemetry import Metrics, NowAndThen, get_logger
 
 LOOK_EVERY_S = 1.0
 FREE_DESCRIPTORS_MIN = 8
@@ -39,7 +38,7 @@ FREE_DESCRIPTORS_MIN = 8
 _SANDBOX_PATH = "/sandbox/"
 _OPENAPI_PATH = "/openapi/"
 
-log = structlog.get_logger("worker")
+log = get_logger("worker")
 
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 """ASGI's."""

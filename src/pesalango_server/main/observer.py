@@ -1,15 +1,13 @@
 """What engines do, as log lines and metrics."""
 
-import structlog
-
 from pesalango_server.kernel.clock import Clock
 from pesalango_server.storage.database import CommitUnknown, StorageUnavailable
-from pesalango_server.telemetry import Metrics, NowAndThen
+from pesalango_server.telemetry import Metrics, NowAndThen, get_logger
 
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 _SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 5)
 
-log = structlog.get_logger("engine")
+log = get_logger("engine")
 
 
 class Observer:

@@ -7,13 +7,13 @@ import struct
 from typing import Final
 
 import msgspec
-import structlog
 
 from pesalango_server.http.tls import TlsContext, TlsMaterial, TlsUnusable
+from pesalango_server.telemetry import get_logger
 
 _LENGTH: Final = struct.Struct("!I")
 
-log = structlog.get_logger("tls")
+log = get_logger("tls")
 
 
 def encode_renewal(material: TlsMaterial) -> bytes:

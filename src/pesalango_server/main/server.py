@@ -14,8 +14,6 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-import structlog
-
 from pesalango_server.applications.administration import USE_CASES as PLATFORM_USE_CASES
 from pesalango_server.engine.loop import ConfirmClock
 from pesalango_server.engine.registry import USE_CASES
@@ -28,7 +26,7 @@ from pesalango_server.main.interpreter import settle_garbage_collector
 from pesalango_server.main.plan import FacePlan, TlsPlan, WorkerPlan, send_plan
 from pesalango_server.settings import ListenAddress, Settings
 from pesalango_server.storage.address import DatabaseAddress
-from pesalango_server.telemetry import NowAndThen, forget_process
+from pesalango_server.telemetry import NowAndThen, forget_process, get_logger
 
 if TYPE_CHECKING:
     # What reads certificates takes a while to load, and is needed for TLS alone.
@@ -43,7 +41,7 @@ START_AGAIN_AFTER_MS = 1_000
 STOP_WITHIN_S = 2.0
 WATCH_EVERY_S = 1.0
 
-log = structlog.get_logger("server")
+log = get_logger("server")
 
 
 class Listener:

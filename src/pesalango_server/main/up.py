@@ -9,8 +9,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import structlog
-
 from pesalango_server.catalog.markets import MARKETS
 from pesalango_server.gateway.self_check import SelfCheckReport, run_self_check
 from pesalango_server.kernel.clock import Clock, SystemClock
@@ -37,7 +35,7 @@ from pesalango_server.storage.address import (
 from pesalango_server.storage.bundled import BundledLimits, BundledPostgres
 from pesalango_server.storage.lockfile import DirectoryLock
 from pesalango_server.storage.migrations import migrate
-from pesalango_server.telemetry import Metrics, NowAndThen
+from pesalango_server.telemetry import Metrics, NowAndThen, get_logger
 
 READY_WITHIN_S = 30
 
@@ -46,7 +44,7 @@ _BUNDLED_LIMITS = BundledLimits(stop_timeout_ms=1_000)
 
 _SYSTEM_CLOCK = SystemClock()
 
-log = structlog.get_logger("up")
+log = get_logger("up")
 
 
 class Places(NamedTuple):

@@ -8,7 +8,6 @@ import socket
 import sys
 from typing import NoReturn
 
-import structlog
 import uvloop
 
 from pesalango_server.applications.model import Configuration
@@ -27,12 +26,12 @@ from pesalango_server.main.renewals import follow_renewals
 from pesalango_server.storage.address import make_reader_opener
 from pesalango_server.storage.database import StorageError, StorageUnavailable
 from pesalango_server.storage.pool import ReaderPool
-from pesalango_server.telemetry import Metrics, NowAndThen, configure_logging
+from pesalango_server.telemetry import Metrics, NowAndThen, configure_logging, get_logger
 
 REFRESH_MS = 500
 DRAIN_WITHIN_S = 2.2
 
-log = structlog.get_logger("worker")
+log = get_logger("worker")
 
 
 class Worker:

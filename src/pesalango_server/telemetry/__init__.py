@@ -1,5 +1,6 @@
 """What the server tells its operator: logs with secrets masked, and metrics of all processes."""
 
+from pesalango_server.telemetry.lean_structlog import get_logger
 from pesalango_server.telemetry.logs import configure_logging, mask_event
 from pesalango_server.telemetry.masking import mask_text, mask_value
 from pesalango_server.telemetry.metrics import (
@@ -20,6 +21,7 @@ __all__ = [
     "NowAndThen",
     "configure_logging",
     "forget_process",
+    "get_logger",
     "hold_metrics_dir",
     "mask_event",
     "mask_text",

@@ -6,8 +6,8 @@ from collections.abc import Callable, MutableMapping
 from typing import Any, Final, TextIO
 
 import msgspec
-import structlog
 
+from pesalango_server.telemetry.lean_structlog import structlog
 from pesalango_server.telemetry.masking import mask_text, mask_value
 
 LEVELS: Final = {

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-import structlog
+from pesalango_server.telemetry.lean_structlog import get_logger
 
 SECONDS_BOUNDS: Final = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0
@@ -38,7 +38,7 @@ _FILE_KINDS: Final = ("counter", "gauge_livesum", "histogram")
 _FILE_BYTES: Final = 512 * 1024
 """Several times what all operations, codes and environments take up together."""
 
-log = structlog.get_logger("metrics")
+log = get_logger("metrics")
 
 
 @contextlib.contextmanager
