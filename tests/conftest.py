@@ -32,6 +32,11 @@ CHILDREN_GONE_S = 5.0
 sys.addaudithook(guards.refuse_other_machines)
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are processors, which servers and databases often leave idle."""
+    return (os.cpu_count() or 1) + 1
+
+
 # First to be set up, so last to be torn down: servers that live as long as the run have gone.
 @pytest.fixture(scope="session", autouse=True)
 def no_process_left_behind() -> Iterator[None]:

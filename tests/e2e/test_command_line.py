@@ -124,7 +124,7 @@ def test_help_lists_every_command_and_imports_none_of_them() -> None:
 
 
 def test_what_a_server_is_made_of_loads_nothing_for_terminals() -> None:
-    """rich takes as long to load as a third of a process's other packages do."""
+    """To load rich takes a third as long as all other packages of a process."""
     code = (
         "import sys\n"
         "import pesalango_server.cli.serve, pesalango_server.cli.up\n"
