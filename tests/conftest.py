@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+from bench.machine import count_cores
 from tests import guards
 
 pytest_plugins = [
@@ -33,8 +34,9 @@ sys.addaudithook(guards.refuse_other_machines)
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are processors, which servers and databases often leave idle."""
-    return (os.cpu_count() or 1) + 1
+    """One more than the processors that are ours: most tests wait for a while. `make` has a bound."""
+    asked = os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS")
+    return int(asked) if asked else count_cores() + 1
 
 
 # First to be set up, so last to be torn down: servers that live as long as the run have gone.

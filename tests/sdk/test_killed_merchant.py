@@ -23,7 +23,7 @@ from tests.e2e.server import Server
 from tests.sdk.cutting_proxy import CuttingProxy
 from tests.sdk.merchant_program import plan
 
-KILLS = int(os.environ.get("MERCHANT_KILLS", "30"))
+KILLS = int(os.environ.get("MERCHANT_KILLS", "60"))
 PROGRAMS = ("threads", "tasks")
 TIMEOUT_S = 500.0
 FATES = {"drop": 0.05, "cut": 0.06, "cut_half": 0.03, "delay": 0.05, "keep": 0.06}

@@ -21,7 +21,6 @@ import threading
 from collections.abc import Iterator, Sequence
 from functools import cache
 from hashlib import blake2b
-from itertools import islice
 from math import log
 from typing import cast
 
@@ -34,7 +33,6 @@ SEGMENT_KEYS = 262_144
 SEGMENTS_PER_FILTER = 8
 FALSE_POSITIVES = 0.001
 
-_KEYS_AT_A_TIME = 10_000
 _HALF = 1 << 127
 """A filter takes numbers from -2¹²⁷ on."""
 
@@ -205,11 +203,7 @@ class KeySegments:
         last = self._filters[-1]
         last.last = segment
         listed = cast(Iterator[tuple[bytes]], self._connection.execute(_LIST_KEYS, (segment,)))
-        # In lists, which take half the time of a generator; a segment may have millions.
-        while numbers := [
-            int.from_bytes(key, "big") - _HALF for (key,) in islice(listed, _KEYS_AT_A_TIME)
-        ]:
-            last.bloom.update(numbers)
+        last.bloom.update(int.from_bytes(key, "big") - _HALF for (key,) in listed)
         return keys
 
     def _save_all(self, filters: list[_Filter]) -> None:
