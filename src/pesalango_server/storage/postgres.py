@@ -51,7 +51,7 @@ _UNAVAILABLE_STATES = ("55P03", "25P02", "25P03", "25006", "40001", "40P01")
 
 # Every statement looks rows up by key, in the order in which its joins are written. A planner that
 # sees a table empty, as all are at first, would rather scan it, and keep that plan while it grows.
-# A bitmap would be made for nothing: a key has one row.
+# A bitmap would be made for nothing: nearly every key has one row.
 _PLANS = (
     "SET plan_cache_mode = force_generic_plan",
     "SET enable_seqscan = off",
