@@ -203,6 +203,7 @@ class KeySegments:
         last = self._filters[-1]
         last.last = segment
         listed = cast(Iterator[tuple[bytes]], self._connection.execute(_LIST_KEYS, (segment,)))
+        # The numbers that `_to_number` makes of their digits.
         last.bloom.update(int.from_bytes(key, "big") - _HALF for (key,) in listed)
         return keys
 
